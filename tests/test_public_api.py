@@ -27,14 +27,14 @@ PUBLIC = {
     planfold: """
         App Budget Client CommandRejected ConfigurationError Conflict CorruptLog Effect InvalidPlan
         NotFound Parameter Permanent PlanDraft PlanStatus PlanView PlanfoldError PlannerConfig
-        Question RetryPolicy Settings Spend TaskContext TaskDraft TaskStatus TaskView Transient
-        Worker open_app template tool
+        Question RetryPolicy Settings SharedLimit Spend TaskContext TaskDraft TaskStatus TaskView
+        Transient Worker open_app template tool
     """,
     planfold.commands: """
         AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer Command CompactContext
         CompleteTask ConfirmEnd Continue ContinueSubPlan ForkPlan HandleExecutorEvent Initialize
         NameCheckpoint PausePlan Planner RegisterWait Replan RetryTask RevisePlan SkipTask
-        TagPlan TaskSpec UnpausePlan
+        TagPlan TaskSpec UndoPlan UnpausePlan
     """,
     planfold.executor: """
         Executor Executors Model ModelRejected ModelUnavailable NeedsClarification Outcome
@@ -56,7 +56,8 @@ PUBLIC = {
         PythonTool Reason ReasonKind RepeatedEffect Replay ReplayDifference Request Rule
         Scenario ScheduleView Scope SecretSource Simulation Statistics StepAbandoned StepBegun
         StepCompleted StreamHead Task TaskDifference TaskProgressed TasksProposed Template
-        ToolCall ToolExecutor ToolRun ToolSchema Toolbox Unclaimed Wait WorkerFit messages
+        ToolCall ToolExecutor ToolRun ToolSchema Toolbox Unclaimed Undo UndoDraft Wait WorkerFit
+        messages
     """,
 }
 MOST = {planfold: 32, planfold.executor: 13, planfold.log: 12, planfold.testing: 12}

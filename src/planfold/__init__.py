@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from planfold.runtime.settings import Settings as Settings
     from planfold.runtime.worker import Worker as Worker
     from planfold.service.client import Client as Client
+    from planfold.shared_limits import SharedLimit as SharedLimit
 
 _HOMES = {
     "planfold.app": ("App", "open_app"),
@@ -92,6 +93,7 @@ _HOMES = {
     "planfold.runtime.settings": ("Settings",),
     "planfold.runtime.worker": ("Worker",),
     "planfold.service.client": ("Client",),
+    "planfold.shared_limits": ("SharedLimit",),
 }
 
 __all__, __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

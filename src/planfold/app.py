@@ -32,6 +32,7 @@ from planfold.runtime.plan_reader import ENDED
 from planfold.runtime.plan_run import until_rest
 from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
+from planfold.shared_limits import SharedLimit
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -321,6 +322,7 @@ async def open_app(
     executors: Executors | None = None,
     models: Callable[[str], Model] | None = None,
     aggregates: Iterable[Aggregate] = (),
+    limits: Mapping[str, SharedLimit] | None = None,
     create: bool = True,
     load: bool = True,
     clock: Callable[[], float] | None = None,
@@ -331,7 +333,8 @@ async def open_app(
     ``tools`` are tools and templates, modules that hold them, or module names; ``models`` finds
     language models by name, as in settings, instead of the vendors' libraries (it raises
     ConfigurationError for an unknown name); ``aggregates`` are further
-    kinds of handlers whose events the store shall keep; ``clock`` replaces the store's own (this
+    kinds of handlers whose events the store shall keep; ``limits`` are added to the shared limits
+    of the settings; ``clock`` replaces the store's own (this
     host's, or the PostgreSQL server's). Without ``load`` nothing is added to ``executors``, and no
     tools are imported: enough to look at plans and to send them commands, not to run them.
 
@@ -350,10 +353,13 @@ async def open_app(
     """
     settings = database if isinstance(database, Settings) else load_settings(database=database)
     settings = anchored(settings)
+    if limits:
+        settings = replace(settings, limits={**settings.limits, **limits})
     async with AsyncExitStack() as stack:
         chosen = executors or Executors()
         if load:
             chosen = await stack.enter_async_context(assembled(settings, tools, executors, models))
+        chosen.toolbox.limits = settings.limits
         kinds = (PLAN, CREDENTIAL, SIGNALS, SCHEDULES, *aggregates)
         codec = Codec(t for aggregate in kinds for t in aggregate.event_types)
         store = await open_store(settings.database, codec, clock, create)

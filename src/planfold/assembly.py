@@ -57,6 +57,7 @@ async def assembled(
             executors = _builtin(settings, models)
         if settings.mcp:
             await _add_servers(stack, settings, executors)
+        executors.toolbox.limits = settings.limits
         add_tools(executors, (*settings.tools, *tools))
         yield executors
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from planfold.planner.commands import RevisePlan as RevisePlan
     from planfold.planner.commands import SkipTask as SkipTask
     from planfold.planner.commands import TagPlan as TagPlan
+    from planfold.planner.commands import UndoPlan as UndoPlan
     from planfold.planner.commands import UnpausePlan as UnpausePlan
     from planfold.planner.planner import Planner as Planner
     from planfold.planner.tasks import TaskSpec as TaskSpec
@@ -66,6 +67,7 @@ _HOMES = {
         "RevisePlan",
         "SkipTask",
         "TagPlan",
+        "UndoPlan",
         "UnpausePlan",
     ),
     "planfold.planner.planner": ("Planner",),

@@ -58,7 +58,8 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
 
     ``tool`` is what a worker needs to run it (a tool's name; for a task without one, its route);
     tasks of a higher ``priority`` are granted first. ``safe``: it may run again after a crash, so
-    it may begin before its dispatch is durable.
+    it may begin before its dispatch is durable. ``limits`` are names of shared limits; a task that
+    names one begins only by a claim.
     """
 
     task_id: int
@@ -67,6 +68,7 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
     tool: str = ""
     priority: int = 0
     safe: bool = False
+    limits: tuple[str, ...] = ()
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):

@@ -4,8 +4,8 @@ Import one to annotate what you keep, or to make a part:
 
 - parts of ``Settings``: ``ModelEndpoint``, ``McpServer``, ``PolicySettings``, ``Rule``,
   ``SecretSource``, ``NotifyTarget``
-- parts of a task (``TaskSpec``): ``ToolCall``, ``Prompt``, ``Wait``, ``ForEach``, ``Link``,
-  ``ImageRef``, ``FileRef``
+- parts of a task (``TaskSpec``): ``ToolCall``, ``Prompt``, ``Wait``, ``ForEach``, ``Undo``,
+  ``Link``, ``ImageRef``, ``FileRef``
 - what methods of ``App`` return: ``Explanation``, ``Forecast``, ``Simulation``, ``Statistics``,
   ``Ledger``, ``PlanDifference``, ``Replay``, ``Fork`` ..., and what is in them
 - the state of a plan: ``PlannerState``, ``Task``, ``NodeKind``
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from planfold.access.credential import Scope as Scope
     from planfold.compaction.profiles import Profile as Profile
     from planfold.drafting.draft import Fault as Fault
+    from planfold.drafting.draft import UndoDraft as UndoDraft
     from planfold.drafting.parameters import ParameterValue as ParameterValue
     from planfold.drafting.templates import Template as Template
     from planfold.errors import ContextCannotFit as ContextCannotFit
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import Prompt as Prompt
     from planfold.planner.tasks import Task as Task
     from planfold.planner.tasks import ToolCall as ToolCall
+    from planfold.planner.tasks import Undo as Undo
     from planfold.planner.tasks import Wait as Wait
     from planfold.readmodels.explanation import Explanation as Explanation
     from planfold.readmodels.forecast import Forecast as Forecast
@@ -96,7 +98,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "planfold.access.credential": ("Scope",),
     "planfold.compaction.profiles": ("Profile",),
-    "planfold.drafting.draft": ("Fault",),
+    "planfold.drafting.draft": ("Fault", "UndoDraft"),
     "planfold.drafting.parameters": ("ParameterValue",),
     "planfold.drafting.templates": ("Template",),
     "planfold.errors": ("ContextCannotFit",),
@@ -131,6 +133,7 @@ _HOMES = {
         "Prompt",
         "Task",
         "ToolCall",
+        "Undo",
         "Wait",
     ),
     "planfold.readmodels.explanation": ("Explanation",),

@@ -14,6 +14,7 @@ pytest.register_assert_rewrite(
     "testbed.contracts.append",
     "testbed.contracts.consumers",
     "testbed.contracts.fairness",
+    "testbed.contracts.limits",
     "testbed.contracts.queries",
     "testbed.contracts.queue",
     "testbed.contracts.event_rows",
@@ -28,6 +29,7 @@ from testbed.contracts.checkpoints import CheckpointsContract  # noqa: E402
 from testbed.contracts.consumers import ConsumersContract  # noqa: E402
 from testbed.contracts.event_rows import EventRowsContract  # noqa: E402
 from testbed.contracts.fairness import FairnessContract, SuspectsContract  # noqa: E402
+from testbed.contracts.limits import LimitsContract  # noqa: E402
 from testbed.contracts.queries import QueriesContract, UnreadableEventsContract  # noqa: E402
 from testbed.contracts.queue import ClaimsContract, LeasesContract  # noqa: E402
 from testbed.contracts.subscriptions import (  # noqa: E402
@@ -51,6 +53,7 @@ __all__ = [
     "FairnessContract",
     "FanOutContract",
     "LeasesContract",
+    "LimitsContract",
     "OutOfOrderContract",
     "QueriesContract",
     "SubscriptionsContract",

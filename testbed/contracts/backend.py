@@ -129,11 +129,12 @@ def dispatch(
     attempt: int = 1,
     tool: str = "t",
     priority: int = 0,
+    limits: tuple[str, ...] = (),
     **rest: Any,
 ) -> Append:
     """One event per task, which enters the queue with it."""
     changes: list[tuple[QueueChange, int]] = [
-        (Enqueue(task, attempt, route, tool, priority), version)
+        (Enqueue(task, attempt, route, tool, priority, limits=limits), version)
         for version, task in enumerate(tasks, at + 1)
     ]
     return decision(*map(Counted, tasks), to=to, at=at, queue=changes, **rest)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -13,7 +14,10 @@ from planfold.errors import ConfigurationError
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
+from planfold.eventstore.positions import last_event
+from planfold.eventstore.transfer import Tombstone
 from planfold.subscriptions.feed import PAGE, RECENT, Feed
+from planfold.subscriptions.projection import project
 from testbed.contracts.backend import (
     Backend,
     Contract,
@@ -57,6 +61,28 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+class Seen:
+    """A projection: of which streams there were events."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def load(self) -> None:
+        return None
+
+    async def apply(self, envelopes: Sequence[Envelope], _: Checkpoint) -> None:
+        self.names += [envelope.aggregate_id for envelope in envelopes]
+
+
+async def archive(store: EventStore, *names: str) -> None:
+    for name in names:
+        found = await store.head(name)
+        assert found is not None
+        times = (found.created_at, found.updated_at, found.updated_at)
+        gone = Tombstone("note", name, 1, json.dumps(found.head), *times, "/x.jsonl", "sum")
+        assert await store.transfer.archive([gone], {"completed"}) == [""]
+
+
 class SubscriptionsContract(Contract):
     async def test_it_begins_with_what_is_there_and_goes_on_live(self, store: EventStore) -> None:
         await count_up(store, 0, 3)
@@ -65,6 +91,20 @@ class SubscriptionsContract(Contract):
         waiting = asyncio.ensure_future(take(feed, 2))
         await count_up(store, 3, 5)
         assert numbers(await waiting) == [3, 4]
+
+    async def test_what_was_archived_is_not_waited_for(self, store: EventStore) -> None:
+        for name in "abcdef":
+            await store.append(decision(Counted(1), to=name, head={"status": "completed"}))
+        first, second = [each.position for each in await store.read(Query(), limit=2)]
+        end, seen = await store.last_position(), Seen()
+        await archive(store, *"cdef")
+        for upto, last in ((end, second), (second, second), (first, first), (end + 9, end + 9)):
+            assert await last_event(store, upto) == last
+        async with asyncio.timeout(PATIENCE_S):
+            await project(store, seen, until=end)
+            await archive(store, *"ab")
+            await project(store, Seen(), until=end)
+        assert seen.names == ["a", "b"]
 
     async def test_it_begins_after_a_position(self, store: EventStore) -> None:
         await count_up(store, 0, 6)

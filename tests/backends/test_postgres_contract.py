@@ -69,6 +69,10 @@ class TestSuspects(contracts.SuspectsContract):
     pass
 
 
+class TestLimits(contracts.LimitsContract):
+    pass
+
+
 class TestCheckpoints(contracts.CheckpointsContract):
     pass
 

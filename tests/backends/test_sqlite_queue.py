@@ -123,8 +123,8 @@ async def test_where_locks_cannot_be_had_leases_decide(tmp_path: Path) -> None:
 # --- indexes -----------------------------------------------------------------------------------
 
 BINDINGS = {
-    "free": (16, "r", "t", None, None, 0),
-    "first_turn": (0, "r", "t"),
+    "free": (16, "r", "t", "", None, None, 0),
+    "first_turn": (0, "r", "t", ""),
     "first_turn_of_all": (0,),
     "lanes": (),
     "owners": (),

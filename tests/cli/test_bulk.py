@@ -63,18 +63,39 @@ def test_without_a_terminal_and_without_yes_nothing_changes(verb: str) -> None:
 def test_plans_are_approved_cancelled_retried_and_archived_by_a_filter() -> None:
     plans("p", "q")
     plans("r", tag="weekly")
-    assert "Approve: 2 plans." in called("approve", "--tag", "nightly", "--yes")
+    assert "Approved 2 plans." in called("approve", "--tag", "nightly", "--yes")
     assert statuses() == {"p": "running", "q": "running", "r": "awaiting_approval"}
     assert "No such plans." in called("approve", "--tag", "nightly", "--yes")
-    assert "Cancel: 1 plan." in called("cancel", "--title", "weekly", "--yes")
+    assert "Cancelled 1 plan." in called("cancel", "--title", "weekly", "--yes")
     plans("s", "t", tag="broken", script="test -e now", yes=True)
     assert statuses()["s"] == "failed"
     Path("now").touch()
     assert "nothing was changed; to retry 2 plans" in called("retry", "--tag", "broken", code=2)
-    assert "Retry: 2 plans." in called("retry", "--tag", "broken", "--yes")
+    assert "Retried 2 plans." in called("retry", "--tag", "broken", "--yes")
     called("resume")
     assert statuses()["s"] == statuses()["t"] == "completed"
     wanted = ("archive", "--older-than", "0h", "--tag", "broken")
     assert "nothing was changed; to archive 2 plans" in called(*wanted, code=2)
     assert "Archived 2 plans" in called(*wanted, "--yes")
     assert set(statuses()) == {"p", "q", "r"}
+
+
+def test_what_would_run_is_shown_before_many_plans_are_approved() -> None:
+    tasks = [sh(f"t{n}", f"echo {n}") for n in range(12)]
+    call("run", "--id", "p", "--tag", "x", "--pause-before", "t1", write_plan(*tasks))
+    call("run", "--id", "q", "--tag", "x", write_plan(sh("a", "rm -rf old")))
+    out = called("approve", "--tag", "x", code=2)
+    assert "$ echo 0" in out
+    assert "$ rm -rf old" in out
+    assert "... and 2 more tasks" in out
+    assert "pauses before task t1" in out
+    assert out.index("  p  awaiting") > out.index("$ rm -rf old") > out.index("  q  awaiting")
+
+
+def test_a_bulk_cancellation_says_what_ends_only_with_a_worker() -> None:
+    call("run", "--id", "p", "--tag", "x", "--yes", "--detach", write_plan(sh("a", "true")))
+    call("run", "--id", "q", "--tag", "x", write_plan(sh("a", "true")))
+    out = called("cancel", "--tag", "x", "--yes")
+    assert "Cancelled 2 plans." in out
+    assert "1 plan ends when a worker runs: planfold worker" in out
+    assert statuses() == {"p": "cancelling", "q": "cancelled"}

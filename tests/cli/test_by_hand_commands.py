@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 
 import pytest
 from command_line import called, question, sh, shown, statuses, write_plan
+from terminals import Terminal
 
 
 @pytest.fixture
@@ -93,3 +96,36 @@ def test_what_is_wrong_changes_nothing(plan: str) -> None:
     assert "no task 'x' to pause before" in called(
         "run", "--pause-before", "x", "--id", "r", "Run `true`", code=2
     )
+
+
+def test_a_user_without_a_name_is_recorded_with_the_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    called("run", "--yes", "--detach", "--id", "q", write_plan(sh("a", "true")))
+    monkeypatch.setattr("pwd.getpwuid", lambda _: pwd.struct_passwd(("eve", *"x" * 6)))
+    called("pause", "q")
+    assert shown("q")["paused"]["by"] == "eve"
+    called("unpause", "q")
+
+    def nameless(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    called("pause", "q")
+    assert shown("q")["paused"]["by"] == f"uid {os.getuid()}"
+
+
+def test_a_fork_says_where_it_pauses(plan: str) -> None:
+    assert "pauses before: task 2" in called("fork", plan, "--dry-run")
+    out = called("fork", plan, "--yes")
+    assert "pauses before: task 2" in out
+    assert ": paused, 1 of 3 tasks completed" in out
+
+
+def test_an_approval_says_where_the_plan_pauses() -> None:
+    words = ("run", "--id", "q", "--pause-before", "a", write_plan(sh("a", "true")))
+    with Terminal(*words) as terminal:
+        terminal.expect("pauses before task a")
+        terminal.expect("Run it?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from command_line import called, question, sh, shown, write_plan
 
 import planfold
 from planfold.cli.next_steps import BUILT_IN
+from planfold.runtime.settings import load_settings
 
 OWN = """
 import planfold
@@ -141,3 +143,41 @@ def test_the_approval_of_a_fork_says_what_is_reused_and_what_runs() -> None:
     assert "Runs again: 2 b, 3 c" in told
     assert "Already done, and reused: 1 a" in told
     assert "1  a:" not in told
+
+
+def test_after_the_time_out_of_a_wait_a_fork_changes_its_timeout() -> None:
+    wait = {"label": "paid", "description": "Wait", "wait_for": "paid", "timeout": 0.05}
+    tell = sh("tell", "true", "paid")
+    called("run", "--yes", "--id", "p", write_plan(wait, tell), code=1)
+    for words in (("show", "p"), ("why", "p"), ("why", "p", "tell")):
+        found = commands(called(*words))
+        assert "planfold fork p --set paid.timeout=VALUE" in found, words
+    called("fork", "p", "--set", "paid.timeout=60", "--dry-run")
+    work = {"label": "ask", "description": "Find it", "route": "people"}
+    called("run", "--yes", "--detach", "--id", "q", write_plan(work))
+    called("cancel", "q", "--task", "ask")
+    assert "planfold fork q --set ask.description=VALUE" in commands(called("why", "q", "ask"))
+
+
+def test_a_worker_is_started_with_the_module_that_a_task_needs() -> None:
+    Path("own.py").write_text(OWN)
+    task = {"label": "learn", "description": "Train", "tool": "train", "arguments": {"n": 1}}
+    called("run", "--yes", "--detach", "--id", "p", "--tools", "own", write_plan(task))
+
+    async def lose() -> None:
+        async with planfold.open_app(load_settings(), load=False) as app:
+            assert await app.store.queue.claim("gone-1", 1)
+
+    asyncio.run(lose())
+    out = called("why", "p")
+    assert "planfold resume p --tools MODULE" in commands(out)
+
+
+def test_why_names_every_task_as_its_author_did() -> None:
+    tasks = [question(f"q{n}") for n in range(9)]
+    called("run", "--yes", "--id", "p", write_plan(*tasks), code=3)
+    called("cancel", "p")
+    (reason,) = json.loads(called("why", "p", "--json"))["reasons"]
+    assert len(reason["tasks"]) == 9
+    labels = json.loads(called("why", "p", "--json"))["labels"]
+    assert labels == {str(n + 1): f"q{n}" for n in range(9)}

@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 from command_line import called
 
+TEMPLATE = """
+import planfold
+
+@planfold.template
+def release(version: str, checked: bool = True) -> planfold.PlanDraft:
+    \"\"\"Release a version.\"\"\"
+    return planfold.PlanDraft(tasks=[planfold.TaskDraft(description="Go on?")])
+"""
 MISSING = '[mcp.gone]\ncommand = ["/no/such/program"]\n'
 
 
@@ -28,6 +36,19 @@ def test_one_tool_with_its_schema() -> None:
     assert tool["parameters"]["required"] == ["path", "old", "new"]
     assert tool["effect"] == "keyed"
     assert tool["server"] is None
+
+
+def test_one_template_with_its_parameters(folder: Path) -> None:
+    (folder / "own_templates.py").write_text(TEMPLATE)
+    out = called("tools", "release", "--tools", "own_templates")
+    assert "Release a version." in out
+    assert "planfold run release --set version=VALUE" in out
+    assert '"default": true' in out
+    found = json.loads(called("tools", "release", "--tools", "own_templates", "--json"))
+    assert found["tools"] == []
+    assert found["templates"][0]["parameters"]["required"] == ["version"]
+    near = called("tools", "releese", "--tools", "own_templates", code=2)
+    assert "did you mean 'release'?" in near
 
 
 def test_a_server_that_is_not_there(folder: Path) -> None:

@@ -216,6 +216,8 @@ def test_a_decoder_that_is_held_to_the_schema_writes_no_invalid_call(task: dict[
         "run_if": "completed",
         "for_each": None,
     }  # no schema can say what they go with
+    if "undo" in task:
+        task["undo"] = ""
     if task.get("tool") == "shell":  # what no schema can say: a NUL, or a dollar that is none
         assert "argv" in task["arguments"] or "script" in task["arguments"]
     candidates = Candidates(TOOLS)

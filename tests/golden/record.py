@@ -47,6 +47,7 @@ from planfold.planner.commands import (
     TaskFailed,
     TaskProgressed,
     TasksProposed,
+    UndoPlan,
     UnpausePlan,
 )
 from planfold.planner.config import PlannerConfig
@@ -64,11 +65,13 @@ from planfold.planner.tasks import (
     RetryPolicy,
     TaskSpec,
     ToolCall,
+    Undo,
     Wait,
 )
 from planfold.runtime.aggregate import PLAN
 
 VERSION = 2
+UNDO = Undo(tool=ToolCall("drop", {"of": "$self", "with": "$arguments"}), effect=Effect.Keyed)
 HERE = Path(__file__).parent
 START = 1_700_000_000.0
 
@@ -166,7 +169,7 @@ WAITS = (
         proposed=True,
     ),
     TaskSpec(id=13, description="a while", effect=Effect.Safe, wait=Wait(seconds=7_200.0)),
-    call(14, 12, stall_timeout=60.0),
+    call(14, 12, stall_timeout=60.0, limits=("api",)),
     TaskSpec(
         id=15,
         description="that day",
@@ -189,7 +192,7 @@ def tell_story() -> Story:
     parent, tags = ParentTask("plan-0", 3, 1), ("nightly", "draft")
     story.tell(Initialize("Release", TASKS, "Make a release", config, tags=tags, parent=parent))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
-    replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed), call(7, 6))
+    replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed, undo=UNDO), call(7, 6))
     story.tell(RevisePlan(replaced))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     story.wait(61.0)  # the default answers the question
@@ -216,6 +219,7 @@ def tell_story() -> Story:
     by_hand(story)
     story.tell(CancelPlan("enough"))
     story.report(6, TaskCompleted("done all the same"))
+    undo(story)
     story.tell(ConfirmEnd(1))
     story.tell(ContinueSubPlan(1))
     story.tell(NameCheckpoint("the end"))
@@ -232,6 +236,16 @@ def by_hand(story: Story) -> None:
     story.tell(SkipTask(7, "not today", "Ada"))
     story.tell(RetryTask(7))
     story.tell(CompleteTask(7, {"by": "hand"}, "did it", "Ada"))
+
+
+def undo(story: Story) -> None:
+    asks = max(story.planner.state.questions)
+    story.report(asks, ClarificationProvided("leave it", "Ada"))
+    story.tell(UndoPlan("Ada"))
+    last = max(story.planner.state.written())
+    story.report(last, TaskFailed("locked", retryable=False))
+    story.report(last, ClarificationProvided("run it again", "Ada"))
+    story.report(last, TaskCompleted("gone"))
 
 
 def go_another_way(story: Story) -> None:

@@ -16,6 +16,14 @@ from testbed.site import Site
 pytestmark = pytest.mark.xdist_group("page")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 COMMAND = {"tool": "shell", "arguments": {"argv": ["true"]}}
+PARAMETERS = """---
+params:
+  a: {description: a text}
+  b: {type: boolean, default: true}
+  c: {type: list, default: [1]}
+---
+1. Run `echo $params.a`
+"""
 SIZES = {"wide": {"width": 1400, "height": 900}, "narrow": {"width": 375, "height": 720}}
 LOOKS = list(product(("light", "dark"), SIZES))
 
@@ -29,7 +37,11 @@ def plans(site: Site) -> dict[str, str]:
         {"label": "told", "description": "Says it"} | COMMAND | {"depends_on": ["ask"]},
         *({"description": f"Part {n}"} | COMMAND for n in range(9)),
     ]
-    found = {"open": site.submit({"title": "Axe", "tasks": tasks})}
+    found = {"open": site.submit({"title": "Axe", "tasks": tasks}, tags=["axe", "seen"])}
+    wait = {"description": "Wait", "wait_for": "money", "key": "k"}
+    held = {"title": "Held", "tasks": [wait, {"description": "Then?", "depends_on": [1]}]}
+    found["held"] = site.submit(held, pause_before=["2"])
+    site.ask("POST", f"/v1/plans/{found['held']}/pause", {"reason": "lunch"})
     found["waits"] = site.submit("# Unapproved\n\n1. Run `true`", approve=False)
     found["done"] = site.submit("# Answered\n\n1. Who? {#who}\n2. Run `echo $who`")
     for plan_id in (found["open"], found["done"]):
@@ -56,6 +68,9 @@ def views(page: Any, site: Site, plans: dict[str, str]) -> Iterator[str]:
     page.fill("#plan-text", "1. Run `true`\n2. Why?")
     page.locator(".spec").first.wait_for()
     yield "a dry run"
+    page.fill("#plan-text", PARAMETERS)
+    page.locator(".parameter .fault").first.wait_for()
+    yield "parameters"
     yield shown(f"/plans/{plans['waits']}")
     page.get_by_role("button", name="Reject").click()
     yield "rejecting"
@@ -70,6 +85,16 @@ def views(page: Any, site: Site, plans: dict[str, str]) -> Iterator[str]:
     yield "a revision"
     page.get_by_role("button", name="Checkpoints").click()
     yield "checkpoints"
+    page.get_by_role("button", name="Tags").click()
+    yield "tags"
+    yield shown("/?tag=axe,seen")
+    shown(f"/plans/{plans['held']}?task=1")
+    page.get_by_role("button", name="Send the signal").click()
+    yield "a signal"
+    shown(f"/plans/{plans['held']}?task=2")
+    page.get_by_role("button", name="Complete …").click()
+    yield "a task completed by hand"
+    page.keyboard.press("Escape")
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keys").wait_for()
     yield "help"

@@ -50,8 +50,10 @@ from planfold.planner.tasks import (
     TaskSpec,
     TaskStatus,
     ToolCall,
+    Undo,
 )
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import is_undone
 
 S = TaskStatus
 UNFINISHED = (S.Planned, S.Running, S.NeedsClarification)
@@ -101,6 +103,13 @@ configs = st.builds(
     max_parallel=st.sampled_from([None, None, 1, 2]),
     route_limits=st.sampled_from([{}, {"a": 1}, {"processing": 1, "a": 2}]),
     token_budget=st.sampled_from([4, 100_000]),
+    undo=st.sampled_from(["never", "ask", "always"]),
+)
+undos = st.builds(
+    Undo,
+    tool=st.sampled_from([ToolCall("drop", {"x": x}) for x in ("plain", "$self", "$self.x")]),
+    effect=st.sampled_from(Effect),
+    retry=policies,
 )
 
 
@@ -152,6 +161,7 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         for_each=for_each,
         when=when,
         run_if=draw(st.sampled_from(RUN_IF)) if after else "completed",
+        undo=None if kind is NodeKind.Clarification else draw(st.none() | undos),
     )
 
 
@@ -229,8 +239,9 @@ class PlannerMachine(RuleBasedStateMachine):
         task = state.tasks[event.task_id]
         if isinstance(event, ClarificationRequested) and task.status is S.Running:
             return
-        assert state.approved
-        assert not state.cancelled
+        assert state.approved or state.undoing
+        assert not state.cancelled or state.undoing
+        assert (task.spec.undoes is not None) is state.undoing
         parents = [state.tasks[i] for i in task.depends_on]
         assert all(met(parent, task.spec) for parent in parents)
         if task.id >= STRIDE:
@@ -374,6 +385,9 @@ class PlannerMachine(RuleBasedStateMachine):
         repeat = data.draw(st.sampled_from([(), tuple(state.tasks)]))
         once = {i for i, t in state.tasks.items() if t.spec.effect is Effect.Once}
         once = {i for i in once if may_have_happened(state, state.tasks[i])}
+        undone = [i for i, t in state.tasks.items() if is_undone(state, t)]
+        below |= set(state.schedule.descendants([map_of(i) or i for i in undone]))
+        below |= {map_of(i) or i for i in undone}
         self.send(c.ChangeAnswer(task.id, text, repeat=repeat))
         rose = {i for i, t in self.planner.state.tasks.items() if t.run > before.get(i, t.run)}
         assert {map_of(i) or i for i in rose} <= below
@@ -412,6 +426,19 @@ class PlannerMachine(RuleBasedStateMachine):
         revived = [s for s in revived if tasks[s.id].status in over and data.draw(st.booleans())]
         revision = (*again, *kept[1:], *revived, *added)
         self.send(c.RevisePlan(revision, approved_by, tuple(ended)))
+
+    @precondition(lambda self: self.planner.state.outcome is not None)
+    @rule()
+    def undo_the_plan(self) -> None:
+        self.send(c.UndoPlan("ada"))
+
+    @invariant()
+    def what_is_undone_is_completed_and_has_an_undo(self) -> None:
+        tasks = self.planner.state.tasks
+        undone = [t for t in tasks.values() if t.undo_task]
+        assert all(t.status is S.Completed and t.spec.undo is not None for t in undone)
+        assert all(tasks[t.undo_task].spec.undoes == t.id for t in undone)
+        assert len({t.undo_task for t in undone}) == len(undone)
 
     @precondition(lambda self: self.planner.state.uncompacted)
     @rule(summary=st.sampled_from([None, "so far so good"]))
@@ -460,6 +487,8 @@ class PlannerMachine(RuleBasedStateMachine):
             return c.UnpausePlan(() if state.paused else tuple(state.breakpoints), "ada")
         if state.outcome is None and not state.cancelled and rng.random() < 0.05:
             return self.by_hand(task, rng)
+        if state.outcome is not None and rng.random() < 0.1:
+            return c.UndoPlan("ada")
         match task.status:
             case S.Running if rng.random() < 0.9:
                 event = rng.choice(WANDERING)
@@ -564,8 +593,9 @@ class PlannerMachine(RuleBasedStateMachine):
         assert (state.outcome is not None) is ended
         moving = any(map(runs, state.tasks.values())) or state.questions
         if state.cancelled:
-            assert moving or ended
-            assert not state.questions
+            held = state.undoing and (state.paused is not None or state.breakpoints)
+            assert moving or ended or held or (state.undoing and state.schedule.delayed)
+            assert not state.questions or state.undoing
         elif state.approved and not moving:
             held = state.paused is not None or state.breakpoints
             assert ended or state.schedule.delayed or held
@@ -594,6 +624,8 @@ class PlannerMachine(RuleBasedStateMachine):
             ids(S.Cancelled),
             tuple(t.id for t in state.tasks.values() if t.outcome_unknown),
             tuple(i for i in ids(S.Skipped) if state.tasks[i].skip_reason != "failure"),
+            sum(is_undone(state, t) for t in state.tasks.values()),
+            sum(t.undo_task != 0 for t in state.tasks.values()),
         )
         for task_id in ids(S.Skipped):
             task = state.tasks[task_id]
@@ -602,7 +634,8 @@ class PlannerMachine(RuleBasedStateMachine):
         if last.outcome == "completed":
             lenient = all(state.tasks[i].spec.on_failure == "continue" for i in ids(S.Failed))
             assert lenient
-            assert not [i for i in ids(S.Cancelled) if i < STRIDE]
+            cancelled = [i for i in ids(S.Cancelled) if i < STRIDE]
+            assert all(state.tasks[i].spec.undoes is not None for i in cancelled)
 
     @invariant()
     def a_map_has_all_of_its_items(self) -> None:

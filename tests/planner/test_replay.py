@@ -20,7 +20,17 @@ from planfold.planner.budget import Budget
 from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
-from planfold.planner.tasks import Effect, NodeKind, ParentTask, Prompt, RetryPolicy, TaskSpec, Wait
+from planfold.planner.tasks import (
+    Effect,
+    NodeKind,
+    ParentTask,
+    Prompt,
+    RetryPolicy,
+    TaskSpec,
+    ToolCall,
+    Undo,
+    Wait,
+)
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer
 from planfold.types import Replay, ReplayDifference
@@ -223,6 +233,9 @@ PLAN_OF_A_PLAN = c.Initialize(
     "t", (TaskSpec(id=1, description="d", wait=Wait(plan={"tasks": []})),), approved_by="Ada"
 )
 SUB_PLAN = c.Initialize("t", (work(1),), approved_by="Ada", parent=ParentTask("p", 1, 1))
+PLAN_OF_ONE = c.Initialize(
+    "t", (TaskSpec(id=1, description="d", undo=Undo(tool=ToolCall("drop"))),), approved_by="Ada"
+)
 ASKED: list[tuple[list[c.Command], c.Command]] = [
     ([], PLAN_OF_THREE),
     ([], msgspec.structs.replace(PLAN_OF_THREE, approved_by=None)),
@@ -257,6 +270,7 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
         [PLAN_OF_THREE, c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))],
         c.ChangeAnswer(3, "b", "Ada", (1, 2, 3)),
     ),
+    ([PLAN_OF_ONE, c.HandleExecutorEvent(1, c.TaskCompleted("made"))], c.UndoPlan("Ada")),
 ]
 
 

@@ -14,10 +14,20 @@ from test_planner_machine import PlannerMachine
 
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
-from planfold.planner.commands import CancelTask, Command, Continue, RetryTask, RevisePlan
+from planfold.planner.commands import (
+    ApprovePlan,
+    CancelTask,
+    Command,
+    Continue,
+    PausePlan,
+    RetryTask,
+    RevisePlan,
+)
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
+from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import TaskStatus
+from planfold.planner.undone import is_undone
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.reasons import ReasonKind, reasons_of
 from planfold.readmodels.timeline import Phase, Timeline, phase_of
@@ -83,7 +93,7 @@ class TimelineMachine(PlannerMachine):
             phase = phase_of(state, task)
             runs = phase is Phase.Running  # a map gives its items as a reason
             if task.status is TaskStatus.Completed or runs:
-                assert not reasons
+                assert [reason.kind for reason in reasons] == ["undone"] * is_undone(state, task)
                 continue
             assert reasons
             kinds = {reason.kind.value for reason in reasons}
@@ -163,3 +173,16 @@ def test_a_wait_for_a_task_that_was_retried_since_is_charged_to_that_task() -> N
     ledger = ledger_of(timeline, 9.0)
     assert (ledger.entries[0].task_id, ledger.entries[0].phase.value) == (1, "running")
     assert "parents" not in ledger.by_phase
+
+
+def test_a_task_of_a_paused_plan_that_is_revised_waits_for_the_approval_first() -> None:
+    timeline = played(
+        (1.0, initialize(work(1), work(2))),
+        (2.0, PausePlan()),
+        (4.0, RevisePlan((work(3),))),
+        (7.0, ApprovePlan(hash_revision((work(3),)))),
+    )
+    assert [(s.phase, s.start) for s in timeline.spans(3, 9.0)] == [
+        (Phase.Approval, 4.0),
+        (Phase.Pause, 7.0),
+    ]

@@ -85,6 +85,7 @@ METHODS = {
     commands.UnpausePlan: App.unpause,
     commands.SkipTask: App.skip,
     commands.CompleteTask: App.complete,
+    commands.UndoPlan: App.undo,
 }
 FOLLOW = {  # what the dispatcher and workers send themselves
     commands.Continue,

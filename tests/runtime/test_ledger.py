@@ -91,5 +91,35 @@ async def test_a_slot_and_the_delay_of_a_retry_have_their_part(
     assert (phases[:2], phases[-1]) == (["running", "retry"], "running")
 
 
+async def test_items_that_wait_for_their_turn_wait_for_no_worker_and_their_map_runs(
+    database: str,
+) -> None:
+    clock = ManualClock()
+
+    @planfold.tool(effect="safe")
+    async def rows() -> list[int]:
+        return [10, 30, 20]
+
+    @planfold.tool(effect="safe")
+    async def take(seconds: int) -> None:
+        clock.advance(seconds)
+
+    each = {"arguments": {"seconds": "$item"}, "for_each": "$1", "concurrency": 1}
+    async with planfold.open_app(database, tools=[rows, take], clock=clock) as app:
+        draft = planfold.PlanDraft(tasks=[task("rows"), task("take", label="each", **each)])
+        await app.submit(draft, plan_id=PLAN_ID, approved_by="me")
+        await finish(app)
+        ledger = await app.ledger(PLAN_ID)
+        third = (await app.why(PLAN_ID, "2[2]")).history
+        figures = (await app.statistics()).figures()[""]
+    assert ledger.by_phase == {"items": 60}
+    assert ledger.running == 30, "that of the longest item"
+    assert [(span.phase, span.seconds(0.0)) for span in third if span.end] == [
+        ("map_limit", 40),
+        ("running", 20),
+    ]
+    assert figures.queued.summary()["seconds"] == 0
+
+
 async def _has_ended(app: planfold.App, number: int) -> bool:
     return (await app.view(PLAN_ID)).task(number).status == "completed"

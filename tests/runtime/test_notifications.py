@@ -73,7 +73,10 @@ async def test_a_person_is_told_when_needed_and_at_the_end(database: str) -> Non
     approval, question, end = inbox.found
     assert approval.text == "Release waits for approval of 2 tasks"
     assert approval.command == "planfold approve p"
-    assert (question.text, question.command) == ("Release asks: Deploy?", "planfold answer p 1")
+    assert (question.text, question.command) == (
+        "Release asks: Deploy?",
+        "planfold answer p 1 TEXT",
+    )
     assert (question.task_id, question.choices) == (1, ("yes", "no"))
     assert (end.text, end.command) == ("Release is completed", "planfold show p")
     assert len({each.id for each in inbox.found}) == 3
@@ -138,7 +141,7 @@ async def test_items_are_named_as_people_write_them(database: str) -> None:
         await app.answer(PLAN_ID, "2[0]", "no idea", failed=True)
         await inbox.kinds(2)
     question, failed = inbox.found
-    assert question.command == f"planfold answer {PLAN_ID} '2[0]'"
+    assert question.command == f"planfold answer {PLAN_ID} '2[0]' TEXT"
     assert "2[0]. Pay 5?: no idea" in failed.errors
 
 
@@ -216,3 +219,52 @@ async def test_old_ends_are_no_news(database: str) -> None:
         clock.advance(8 * 86_400)
         async with app.log.notify("desk", inbox.deliver):
             assert await inbox.kinds(1) == ["approval"]
+
+
+async def test_a_pause_and_a_break_point_that_is_reached_are_told(database: str) -> None:
+    inbox = Inbox()
+    tasks = [
+        task("works", label="build"),
+        task("works", label="check"),
+        task("works", label="deploy", depends_on=["build", "check"]),
+        TaskDraft(label="go", description="Go?", kind="clarification"),
+        task("works", label="tell", depends_on=["deploy"]),
+    ]
+    async with (
+        planfold.open_app(database, tools=[works]) as app,
+        app.log.notify("desk", inbox.deliver, on=["paused"]),
+        app.worker(),
+    ):
+        draft = planfold.PlanDraft(title="Release", tasks=tasks)
+        await app.submit(draft, plan_id=PLAN_ID, approved_by="ada", pause_before=["deploy"])
+        await inbox.kinds(1)  # while the question is open
+        await app.pause(PLAN_ID, reason="lunch", by="bob")
+        await inbox.kinds(2)
+        await app.unpause(PLAN_ID, by="bob")
+        await inbox.kinds(3)
+        await app.unpause(PLAN_ID, by="bob")
+        await app.answer(PLAN_ID, "go", "yes")
+        await app.result(PLAN_ID)
+        await app.submit(draft, plan_id="q", approved_by="ada", pause_before=["build", "check"])
+        await inbox.kinds(4)
+    assert [each.text for each in inbox.found] == [
+        "Release is paused before 3 deploy by ada",
+        "Release is paused by bob: lunch",
+        "Release is paused before 3 deploy by ada",
+        "Release is paused before 1 build and 1 more task by ada",
+    ]
+    first = inbox.found[0]
+    assert (first.kind, first.task_id, first.command) == ("paused", 3, "planfold unpause p")
+
+
+async def test_a_pause_that_was_lifted_before_is_left_out(database: str) -> None:
+    inbox = Inbox()
+    async with planfold.open_app(database, tools=[works]) as app:
+        draft = planfold.PlanDraft(title="Release", tasks=[task("works", label="a")])
+        await app.submit(draft, plan_id=PLAN_ID, approved_by="ada", pause_before=["a"])
+        await app.pause(PLAN_ID, by="bob")
+        for _ in range(2):
+            await app.unpause(PLAN_ID, by="bob")
+        await app.run(PLAN_ID)
+        async with app.log.notify("desk", inbox.deliver):
+            assert await inbox.kinds(1) == ["completed"]

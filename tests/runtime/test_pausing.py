@@ -43,6 +43,33 @@ def chain(*names: str) -> PlanDraft:
     return PlanDraft(tasks=tasks)
 
 
+async def test_a_fork_pauses_where_its_origin_would_have(database: str) -> None:
+    async with opened(database) as app:
+        plan_id = await app.submit(
+            chain("a", "b", "c", "d"), approved_by="me", pause_before=["a", "c"]
+        )
+        await app.unpause(plan_id, by="me")
+        assert (await app.run(plan_id)).status == "paused"
+        await app.pause(plan_id, before=["d"], reason="look", by="ada")
+        await app.pause(plan_id, by="bob")
+        tried = await app.fork(plan_id, changes={"b.name": "B"}, dry_run=True)
+        assert (tried.again, tried.pauses_before) == ((2,), (3, 4))
+        fork = await app.fork(plan_id, changes={"b.name": "B"}, approved_by="me", fork_id="f")
+        again = await app.fork(plan_id, changes={"b.name": "B"}, approved_by="me", fork_id="f")
+        assert fork == again
+        view = await app.run("f")
+        assert (view.status, view.paused) == ("paused", None)
+        assert [t.breakpoint and (t.breakpoint.by, t.breakpoint.reason) for t in view.tasks] == [
+            *(None, None),
+            ("me", ""),
+            ("ada", "look"),
+        ]
+        await app.complete("f", "c", by="ada")
+        done = await app.fork("f", dry_run=True)
+        assert done.pauses_before == (4,)
+        assert (await app.replay("f")).difference is None
+
+
 async def test_a_run_ends_at_a_pause_and_why_names_it_beside_what_the_plan_waits_for(
     database: str,
 ) -> None:

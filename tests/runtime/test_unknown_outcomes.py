@@ -17,7 +17,7 @@ from planfold.executors.executor import Outcome
 from planfold.executors.python import PythonExecutor
 from planfold.executors.registry import Executors
 from planfold.log import Query
-from planfold.planner.commands import TaskCompleted
+from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.tasks import RetryPolicy
 from planfold.retries import retry_delay
 from plans import PLAN_ID, Until, finish, processing, submit, task
@@ -92,6 +92,31 @@ async def test_a_once_task_that_is_cancelled_after_it_began_is_named(tmp_path: P
     assert view.status == "cancelled"
     assert view.summary is not None
     assert view.summary.unknown == (1,)
+
+
+@pytest.mark.parametrize("ends", ["raises", "says that it failed"])
+async def test_an_interrupted_once_task_is_asked_about_at_once_however_it_ends(
+    database: str, ends: str
+) -> None:
+    """Not when a worker starts again: what it says of its interruption tells nothing."""
+    began = asyncio.Event()
+
+    async def execute(_: TaskContext) -> Outcome:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if ends == "raises":
+                raise ConnectionError("the bank hung up")
+            return TaskFailed("interrupted")  # noqa: B012
+        raise AssertionError
+
+    async with planfold.open_app(database, executors=processing(execute)) as app:
+        await submit(app, planfold.TaskDraft(description="pay", effect="once"))
+        async with app.worker():
+            await began.wait()
+        (question,) = (await app.view(PLAN_ID)).questions
+    assert "Was this done? pay" in question.question
 
 
 async def test_a_once_tool_whose_result_cannot_be_recorded_is_asked_about(

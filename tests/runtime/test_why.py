@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import planfold
+from planfold import SharedLimit
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import AddBudget, CancelTask
 from planfold.planner.config import PlannerConfig
@@ -218,7 +219,7 @@ async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) 
     async with planfold.open_app(each_database, tools=[shaky], clock=clock) as app:
         async with app.worker():
             await plan_of(app, task("shaky"))
-            await until(lambda: _has_failed(app))
+            await until(lambda: _is(app, "retry"))  # and the worker has made itself known
             (reason,) = (await app.why(PLAN_ID)).reasons
             assert (reason.kind, reason.text) == (
                 "retry",
@@ -238,10 +239,6 @@ async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) 
 async def _runs_an_item(app: planfold.App) -> bool:
     items = (await app.view(PLAN_ID)).task(2).items
     return bool(items) and items[0].status == "running"
-
-
-async def _has_failed(app: planfold.App) -> bool:
-    return (await app.view(PLAN_ID)).task(1).error is not None
 
 
 async def test_no_worker_and_what_each_lacks(each_database: str, until: Until) -> None:
@@ -398,6 +395,48 @@ async def test_of_what_does_not_exist(database: str) -> None:
         await submit(app, asks("1?"))
         with pytest.raises(planfold.NotFound, match="no task 'x'"):
             await app.why(PLAN_ID, "x")
+
+
+async def test_a_limit_over_all_workers(each_database: str, until: Until) -> None:
+    gate, clock = Gate(), ManualClock()
+    limits = {"lock": SharedLimit(concurrency=1), "rate": SharedLimit(rate="1/min")}
+    opened = planfold.open_app(each_database, tools=[gate.tool], limits=limits, clock=clock)
+    async with opened as app, app.worker():
+        await plan_of(
+            app,
+            task("wait", limits=["lock", "rate"]),
+            task("wait", limits=["lock"]),
+            task("wait", limits=["rate"]),
+            max_parallel=3,
+        )
+
+        async def is_claimed() -> bool:
+            return [state.held for state in await app.store.queue.limits()] == [1, 1]
+
+        await until(is_claimed)
+        lock, rate = only(await app.why(PLAN_ID, 2)), only(await app.why(PLAN_ID, 3))
+        assert (lock.kind, lock.until) == ("shared_limit", None)
+        assert lock.text == "waits for the limit 'lock': 1 of 1 task runs"
+        assert rate.text == "waits for the limit 'rate': 1 of 1 starts in the last 60 s"
+        assert rate.until == pytest.approx(clock.now + 60.5)
+        await app.store.queue.close(["rate"], 100.0)
+        closed = only(await app.why(PLAN_ID, 3))
+        assert closed.text == "waits for the limit 'rate': a server has asked to wait"
+        assert closed.until == pytest.approx(clock.now + 100.0)
+        gate.opened.set()
+        clock.advance(101.0)
+        await finish(app)
+
+
+async def test_a_limit_that_no_worker_has_declared(database: str, until: Until) -> None:
+    gate, limits = Gate(), {"lock": SharedLimit(concurrency=1)}
+    async with planfold.open_app(database, tools=[gate.tool], limits=limits) as app:
+        await plan_of(app, task("wait", limits=["lock"]))
+    async with planfold.open_app(database, tools=[gate.tool]) as app, app.worker():
+        await until(app.store.queue.workers)
+        reason = only(await app.why(PLAN_ID))
+        assert reason.text == "waits for the limit 'lock', which no worker has declared"
+        assert "planfold.toml" in reason.remedy
 
 
 def test_every_kind_has_a_test() -> None:

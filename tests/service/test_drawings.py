@@ -112,6 +112,24 @@ async def test_what_a_revision_may_change_is_a_draft_of_it(each_served: Served) 
     assert after["revision_hash"] == before["revision_hash"]  # it is the plan already
 
 
+async def test_a_sketch_has_the_parameters_also_where_their_values_are_faults(
+    served: Served,
+) -> None:
+    text = "---\nparams:\n  a: {description: a text}\n  n: {type: integer, default: 2}\n---\n"
+    body = {"text": text + "1. Run `echo $params.a $params.n`"}
+    bad = (await served.post("/v1/plans/sketch", body, "read")).json()
+    assert [(fault["field"], fault["message"]) for fault in bad["faults"]] == [
+        ("params.a", "is missing; it is a string, without a default")
+    ]
+    assert bad["params"] == {
+        "a": {"type": "string", "description": "a text"},
+        "n": {"type": "integer", "default": 2, "description": ""},
+    }
+    good = (await served.post("/v1/plans/sketch", body | {"params": {"a": "x"}}, "read")).json()
+    assert (good["faults"], good["params"]) == ([], bad["params"])
+    assert good["tasks"][0]["tool"]["arguments"]["argv"] == ["echo", "x", "2"]
+
+
 async def test_a_sketch_has_faults_or_a_graph(served: Served) -> None:
     good = await served.post("/v1/plans/sketch", {"text": CHAIN}, "read")
     assert (good.json()["faults"], len(good.json()["graph"]["nodes"])) == ([], 3)

@@ -61,6 +61,23 @@ async def test_a_plan_is_taken_in_hand(each_served: Served) -> None:
     assert (await served.post(f"{path}/unpause", {})).json()["status"] == "completed"
 
 
+async def test_a_plan_is_undone(each_served: Served) -> None:
+    served = each_served
+    undo = {"tool": "shell", "arguments": {"argv": ["true"]}}
+    call = {"description": "make", "tool": "shell", "arguments": {"argv": ["true"]}, "undo": undo}
+    wanted = {"draft": {"undo": "never", "tasks": [call]}, "approve": True}
+    preview = (await served.post("/v1/plans/preview", {"draft": wanted["draft"]})).json()
+    assert preview["undo"] == "never"
+    plan_id = (await served.post("/v1/plans", wanted)).json()["plan_id"]
+    path = f"/v1/plans/{plan_id}"
+    await until(lambda: is_at(served, plan_id, "completed"))
+    assert (await served.post(f"{path}/undo", {})).status_code == 200
+    await until(lambda: is_at(served, plan_id, "completed"))
+    plan = (await served.get(path)).json()
+    assert (plan["summary"]["undone"], plan["tasks"][0]["undone"]) == (1, True)
+    assert (await served.post(f"{path}/undo", {})).status_code == 409
+
+
 async def is_at(served: Served, plan_id: str, wanted: str) -> bool:
     return await status(served, plan_id) == wanted
 

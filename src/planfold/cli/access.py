@@ -181,9 +181,20 @@ def _safe_address(server: str) -> str:
 
 
 def person() -> str:
-    """The name that is recorded with an answer or an approval."""
-    name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+    """The name that is recorded with an answer or an approval; of a user without one, the number:
+    "uid 1000"."""
+    name = os.environ.get("USER") or os.environ.get("LOGNAME") or _name_of_user()
     return name.encode(errors="replace").decode()  # bytes of another encoding cannot be recorded
+
+
+def _name_of_user() -> str:
+    import pwd
+
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # as in a container that runs as a number
+        return f"uid {uid}"
 
 
 async def find_plan(app: PlanForking, key: str) -> str:

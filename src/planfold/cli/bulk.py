@@ -12,11 +12,14 @@ from planfold.cli.exits import BAD_INPUT, COMPLETED, FAILED
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
+    from planfold.cli.terminal import Line
     from planfold.eventstore.heads import StreamHead
     from planfold.runtime.forking import PlanForking
 
 F = TypeVar("F", bound=Callable[..., Any])
+_INDENT = " " * 4
 SHOWN = 20  # plans that the preview lists
+_DONE = {"Approve": "Approved", "Cancel": "Cancelled", "Retry": "Retried"}
 
 _OPTIONS = (
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="All plans with this tag."),
@@ -60,14 +63,19 @@ class Filter(NamedTuple):
 
     def agrees(self, verb: str, what: str) -> bool:
         """Whether a person wants it. Without a terminal it needs --yes."""
-        from planfold.cli.terminal import can_ask
+        return agreed(verb, what, yes=self.yes)
 
-        if self.yes:
-            return True
-        if can_ask():
-            return click.confirm(f"{verb} {what}?", default=False)
-        click.echo(f"planfold: nothing was changed; to {verb.lower()} {what}, add --yes", err=True)
-        return False
+
+def agreed(verb: str, what: str, *, yes: bool) -> bool:
+    """Whether a person wants it, or has said so with --yes."""
+    from planfold.cli.terminal import can_ask
+
+    if yes:
+        return True
+    if can_ask():
+        return click.confirm(f"{verb} {what}?", default=False)
+    click.echo(f"planfold: nothing was changed; to {verb.lower()} {what}, add --yes", err=True)
+    return False
 
 
 def filter_options(function: F) -> F:
@@ -84,8 +92,11 @@ def filter_options(function: F) -> F:
     return called  # type: ignore[return-value]
 
 
-def show_chosen(plans: Sequence[StreamHead]) -> None:
-    """The plans that a decision would be about."""
+def show_chosen(
+    plans: Sequence[StreamHead], about: Callable[[str, int], list[Line]] | None = None
+) -> None:
+    """The plans that a decision would be about; ``about`` says more of each of those that are
+    listed, in lines of at most a width."""
     from planfold.cli.terminal import Paper, clean, fit
 
     paper = Paper()
@@ -94,6 +105,9 @@ def show_chosen(plans: Sequence[StreamHead]) -> None:
         status = str(head.get("status", "")).replace("_", " ")
         line = f"  {clean(plan.aggregate_id)}  {status}  {clean(str(head.get('title', '')))}"
         paper.line(fit(line.rstrip(), paper.width))
+        if about is not None:
+            room = paper.width - len(_INDENT)
+            paper.lines([[(_INDENT, ""), *each] for each in about(plan.aggregate_id, room)])
     if len(plans) > SHOWN:
         paper.line(f"  ... and {len(plans) - SHOWN:,} more")
     paper.flush()
@@ -105,9 +119,11 @@ async def decide_each(
     plans: Sequence[StreamHead],
     verb: str,
     decide: Callable[[str], Awaitable[object]],
+    *,
+    about: Callable[[str, int], list[Line]] | None = None,
 ) -> int:
-    """Show the plans, ask, and decide about each; returns the exit code. A plan that refuses the
-    decision does not keep the others from it."""
+    """Show the plans, with what is ``about`` each, ask, and decide about each; returns the exit
+    code. A plan that refuses the decision does not keep the others from it."""
     from planfold.cli.remedies import explained
     from planfold.cli.terminal import clean, counted
     from planfold.errors import PlanfoldError
@@ -115,7 +131,7 @@ async def decide_each(
     if not plans:
         say("No such plans.")
         return COMPLETED
-    show_chosen(plans)
+    show_chosen(plans, about)
     what = counted(len(plans), "plan")
     if not chosen.agrees(verb, what):
         return BAD_INPUT
@@ -127,6 +143,6 @@ async def decide_each(
             refused += 1
             name = clean(plan.aggregate_id)
             click.echo(f"planfold: {name}: {clean(explained(fault))}", err=True)
-    done = counted(len(plans) - refused, "plan")
-    say(f"{verb}: {done}." + (f" Refused by {refused}." if refused else ""))
+    done = f"{_DONE[verb]} {counted(len(plans) - refused, 'plan')}."
+    say(done + (f" {counted(refused, 'plan')} refused it." if refused else ""))
     return FAILED if refused else COMPLETED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planfold.cli.terminal import clean, clean_lines, date_and_time
+from planfold.cli.terminal import clean, clean_lines, date_and_time, wrapped
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.readmodels.labels import error_with_labels, labels_of, named
 
@@ -21,10 +21,15 @@ def plan_facts(state: PlannerState) -> list[Line]:
         lines.append([(f"tags: {', '.join(map(clean, state.tags))}", "dim")])
     if state.paused is not None:
         lines.append([(f"paused{_said(state.paused)}", "ask")])
-    if before := sorted(state.breakpoints):
-        names = named(before, labels_of(state.tasks[i].spec for i in before))
-        lines.append([(clean(f"pauses before {names}"), "ask")])
-    return lines
+    return [*lines, *before_lines(state)]
+
+
+def before_lines(state: PlannerState, width: int = 10_000) -> list[Line]:
+    """ "pauses before task 3 deploy"; of a plan without break-points nothing."""
+    if not (before := sorted(state.breakpoints)):
+        return []
+    names = named(before, labels_of(state.tasks[i].spec for i in before))
+    return [[(part, "ask")] for part in wrapped(clean(f"pauses before {names}"), width)]
 
 
 def by_hand_lines(state: PlannerState, task: Task) -> list[Line]:

@@ -32,6 +32,7 @@ def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -
     from planfold.drafting.files import decoded_plan
     from planfold.drafting.templates import drafted
     from planfold.planner.commands import Initialize
+    from planfold.planner.config import PlannerConfig
 
     text, name = read_source(source)
     toolbox = executors.toolbox
@@ -41,5 +42,6 @@ def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -
     tasks = compile_plan(draft, toolbox)
     for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
         click.echo(f"planfold: {warning}", err=True)
-    begin = Initialize(draft.title, tasks, draft.goal, tags=tuple(draft.tags))
+    config = PlannerConfig(undo=draft.undo or "ask")
+    begin = Initialize(draft.title, tasks, draft.goal, config, tags=tuple(draft.tags))
     return CheckedPlan(begin, draft.notes, values, draft)

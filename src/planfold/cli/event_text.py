@@ -41,6 +41,7 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    UndoPlanned,
     WaitRegistered,
     WaitStarted,
 )
@@ -53,6 +54,7 @@ _WHY: Final = {
     "answer_changed": "an answer was changed",
     "handler": "what they handle is retried",
     "by_hand": "a person decides about one of them",
+    "undone": "they were undone",
 }
 _STYLE: Final = {
     "completed": "good",
@@ -250,6 +252,12 @@ def _(event: PlanForked) -> Words:
 
 
 @_words.register
+def _(event: UndoPlanned) -> Words:
+    asked = ", if a person agrees" * bool(event.question)
+    return Words("to undo", None, tasks_words(event.task_ids) + asked + _by(event.by))
+
+
+@_words.register
 def _(event: PlanTagged) -> Words:
     tags = [*(f"+{clean(t)}" for t in event.added), *(f"-{clean(t)}" for t in event.removed)]
     return Words("tagged", None, " ".join(tags) + _by(event.by))
@@ -303,6 +311,8 @@ def summary_words(summary: PlanSummary) -> str:
         if ids:
             name = "outcome unknown" if name == "unknown" else name
             words.append(f"{name}: {tasks_words(ids).partition(' ')[2]}")
+    if summary.to_undo:
+        words.append(f"undone: {summary.undone} of {summary.to_undo}")
     return "; ".join(words)
 
 

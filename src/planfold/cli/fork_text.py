@@ -41,6 +41,8 @@ def fork_lines(fork: Fork, repeat: Collection[str]) -> list[Line]:
         lines.append([(f"begins again, as it had not ended: {words}", "")])
     if fork.to_come:
         lines.append([(f"to come: {tasks_words(fork.to_come)}", "")])
+    if fork.pauses_before:
+        lines.append([(f"pauses before: {tasks_words(fork.pauses_before)}", "ask")])
     if fork.origin_waits:
         lines.append([("The plan waits for approval at this version; the fork waits, too.", "ask")])
     if fork.effects:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from planfold.cli.access import command_line, server_given, settings_for
-from planfold.planner.answers import STOP
 from planfold.planner.items import id_text
+from planfold.planner.questions import STOP
 from planfold.planner.tasks import PlanStatus, TaskStatus
+from planfold.planner.undo import to_undo
 from planfold.readmodels.labels import name_in_commands
 from planfold.readmodels.reasons import ReasonKind, has_no_list
 
@@ -55,9 +56,11 @@ def approval_steps(db: str | None, plan_id: str) -> list[Step]:
     ]
 
 
-def failure_steps(db: str | None, plan_id: str, task: str, *, no_list: bool = False) -> list[Step]:
-    """After a task that did not complete. A fork changes the map of an item. A map with ``no_list``
-    would fail again in the same way."""
+def failure_steps(
+    db: str | None, plan_id: str, task: str, *, field: str = "FIELD", no_list: bool = False
+) -> list[Step]:
+    """After a task that did not complete. A fork changes a ``field`` of it, or of the map of an
+    item. A map with ``no_list`` would fail again in the same way."""
     written = task.partition("[")[0]
     if no_list:
         return [Step(command_line(db, "revise", plan_id, "PLAN"), "replaces the task")]
@@ -65,10 +68,15 @@ def failure_steps(db: str | None, plan_id: str, task: str, *, no_list: bool = Fa
         Step(command_line(db, "retry", plan_id, task), "retries the task"),
         Step(command_line(db, "revise", plan_id, "PLAN"), "or replaces the task"),
         Step(
-            command_line(db, "fork", plan_id, "--set", f"{written}.FIELD=VALUE"),
-            "or forks the plan with another argument",
+            command_line(db, "fork", plan_id, "--set", f"{written}.{field}=VALUE"),
+            f"or forks the plan with another {'argument' if field == 'FIELD' else field}",
         ),
     ]
+
+
+def changed_field(*, calls_tool: bool, waits: bool) -> str:
+    """What a fork may change of a task: an argument of its tool, where it has one."""
+    return "FIELD" if calls_tool else "timeout" if waits else "description"
 
 
 def budget_step(db: str | None, plan_id: str) -> Step:
@@ -94,12 +102,18 @@ def example_answer(choices: Sequence[str]) -> str:
 def resume_step(
     db: str | None, plan_id: str, comment: str = "", *, tools: Iterable[str], more: Sequence[str]
 ) -> Step:
-    """``tools`` are those that the tasks need: where one has to be found in a module, the command
-    says so. ``more`` are options that it has in any case."""
-    if server_given(db) is None and not more and not BUILT_IN.issuperset(tools):
-        settings = settings_for(db)
-        more = () if settings.tools or settings.mcp else ("--tools", "MODULE")
+    """``tools`` are those that the tasks need; ``more`` are options that it has in any case."""
+    more = more or options_for(tools, db)
     return Step(command_line(db, "resume", plan_id, *more), comment)
+
+
+def options_for(tools: Iterable[str], db: str | None) -> Sequence[str]:
+    """What a command that runs tasks needs for their ``tools``: where one has to be found in a
+    module, the option that names it."""
+    if server_given(db) is not None or BUILT_IN.issuperset(tools):
+        return ()
+    settings = settings_for(db)
+    return () if settings.tools or settings.mcp else ("--tools", "MODULE")
 
 
 def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:
@@ -126,11 +140,22 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             failed = [t for t in having((TaskStatus.Failed,)) if not t.superseded]
             name = name_in_commands(failed[0].spec) if failed else "TASK"
             no_list = bool(failed) and has_no_list(failed[0])
-            steps = failure_steps(db, plan_id, name, no_list=no_list)
+            spec = failed[0].spec if failed else None
+            calls, waits = spec is None or spec.tool is not None, bool(spec and spec.wait)
+            field = changed_field(calls_tool=calls, waits=waits)
+            steps = failure_steps(db, plan_id, name, field=field, no_list=no_list)
+            steps += _undo_step(db, plan_id, state)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")
             steps = [*_tolerated(db, plan_id, state), Step(fork, "forks the plan before a task")]
+            steps += _undo_step(db, plan_id, state)
     return step_lines(_usable(db, steps))
+
+
+def _undo_step(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:
+    if not to_undo(state):
+        return []
+    return [Step(command_line(db, "undo", plan_id), "or undoes what it did")]
 
 
 def _tolerated(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:
@@ -182,11 +207,21 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
         case ReasonKind.NoWorker if reason.route is not None:
             return [Step(command_line(db, "worker", "--route", reason.route))]
         case ReasonKind.NoWorker | ReasonKind.DeadWorker:
-            tools = [] if reason.tool is None else [reason.tool]
-            return [resume_step(db, plan, tools=tools, more=())]
+            return [resume_step(db, plan, tools=_tools_of(reason, found), more=())]
         case ReasonKind.BusyWorker:
-            return [Step(command_line(db, "worker"))]
+            more = options_for(_tools_of(reason, found), db)
+            return [Step(command_line(db, "worker", *more))]
         case ReasonKind.Failed | ReasonKind.Cancelled | ReasonKind.Skipped if reason.helps:
-            failed = by[0] if by else name
-            return failure_steps(db, plan, failed, no_list=reason.helps == "revise")
+            failed, task_id = (by[0], reason.by[0]) if by else (name, task)
+            field, no_list = _field_in(reason, task_id, found), reason.helps == "revise"
+            return failure_steps(db, plan, failed, field=field, no_list=no_list)
     return []
+
+
+def _tools_of(reason: Reason, found: Explanation) -> set[str]:
+    return {found.tools[i] for i in reason.tasks if i in found.tools}
+
+
+def _field_in(reason: Reason, task_id: int, found: Explanation) -> str:
+    calls_tool = task_id in found.tools
+    return changed_field(calls_tool=calls_tool, waits=reason.signal is not None)

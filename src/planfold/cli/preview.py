@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
@@ -12,7 +12,7 @@ from planfold.drafting.parameters import ParameterValue
 from planfold.drafting.sub_plans import sketch_of
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
-from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec
+from planfold.planner.tasks import Effect, NodeKind, RetryPolicy, TaskSpec, ToolCall
 from planfold.readmodels.labels import kind_of, labelled, manner_of, name_of
 from planfold.readmodels.layout import graph_of, reading_order
 
@@ -27,12 +27,15 @@ def task_names(specs: Iterable[TaskSpec]) -> dict[int, str]:
 
 
 def command_of(spec: TaskSpec) -> list[str]:
+    """What a task's tool call will do; nothing without one."""
+    return [] if spec.tool is None else call_lines(spec.tool)
+
+
+def call_lines(call: ToolCall) -> list[str]:
     """What a tool call will do, line by line, and nothing left out: a person approves it."""
-    if spec.tool is None:
-        return []
-    arguments = dict(spec.tool.arguments)
-    if spec.tool.name != "shell":
-        return [f"{clean(spec.tool.name)} {in_json(arguments) if arguments else ''}".rstrip()]
+    arguments = dict(call.arguments)
+    if call.name != "shell":
+        return [f"{clean(call.name)} {in_json(arguments) if arguments else ''}".rstrip()]
     argv, script = arguments.pop("argv", None), arguments.pop("script", None)
     lines: list[str] = []
     if isinstance(argv, (list, tuple)):
@@ -160,6 +163,7 @@ def _task_lines(spec: TaskSpec, pad: int, width: int, *, brief: bool = False) ->
         ]
     meta = manner_of(spec) if brief else meta_of(spec)
     lines += [[(indent, ""), (part, "dim")] for part in wrapped(meta, room)]
+    lines += undo_lines(spec, indent, room)
     for line in _sub_plan_lines(spec, max(room - len(_INDENT), 20)):
         lines.append([(indent + _INDENT, ""), *line])
     return lines
@@ -173,6 +177,47 @@ def _sub_plan_lines(spec: TaskSpec, width: int) -> list[Line]:
         line
         for each in reading_order(sketch_of(spec.wait.plan))
         for line in _task_lines(each, 1, width, brief=True)
+    ]
+
+
+def undo_lines(spec: TaskSpec, indent: str, room: int) -> list[Line]:
+    """What undoes a task: its command, in full."""
+    if spec.undo is None:
+        return []
+    lines: list[Line] = []
+    for place, command in enumerate(call_lines(spec.undo.tool)):
+        head = "undo: " if place == 0 else "      "
+        parts = wrapped(command, room - len(head), "", _INDENT)
+        lines += [
+            [(indent, ""), (head if first == 0 else "      ", "dim"), (part, "busy")]
+            for first, part in enumerate(parts)
+        ]
+    return lines
+
+
+def undo_notes(specs: Sequence[TaskSpec], policy: str, width: int) -> list[Line]:
+    """What happens when the plan fails, and what cannot be undone then. Nothing where no task has
+    an undo."""
+    if not any(spec.undo is not None for spec in specs):
+        return []
+    said = {
+        "ask": "if the plan fails or is cancelled, a person is asked whether to undo what it did",
+        "always": "if the plan fails or is cancelled, what it did is undone",
+        "never": "nothing is undone unless a person wants it",
+    }[policy]
+    facts = {"Undo": said}
+    if left := cannot_be_undone(specs):
+        facts["Not undone"] = f"{_tasks(left)}: what they do stays"
+    return fact_lines(facts, width)
+
+
+def cannot_be_undone(specs: Iterable[TaskSpec]) -> list[int]:
+    """Tasks that may change something, once, and have no undo."""
+    return [
+        spec.id
+        for spec in specs
+        if spec.effect is Effect.Once and spec.undo is None and spec.undoes is None
+        if not (spec.done or spec.drafts)
     ]
 
 
@@ -242,18 +287,18 @@ def note_lines(notes: Sequence[str], width: int) -> list[Line]:
 
 
 def tools_needed(specs: Iterable[TaskSpec]) -> list[str]:
-    return sorted(map(clean, _tool_names(specs)))
+    return sorted({clean(call.name) for spec in specs for call in _calls(spec)})
 
 
-def _tool_names(specs: Iterable[TaskSpec]) -> set[str]:
-    """Also those of sub-plans."""
-    found: set[str] = set()
-    for spec in specs:
-        if spec.wait is not None and spec.wait.plan:
-            found |= _tool_names(sketch_of(spec.wait.plan))
-        elif spec.tool is not None:
-            found.add(spec.tool.name)
-    return found
+def _calls(spec: TaskSpec) -> Iterator[ToolCall]:
+    """The calls that a task may make: its own, or those of its plan, and the one that undoes it."""
+    if spec.wait is not None and spec.wait.plan:
+        for inner in sketch_of(spec.wait.plan):
+            yield from _calls(inner)
+    elif spec.tool is not None:
+        yield spec.tool
+    if spec.undo is not None:
+        yield spec.undo.tool
 
 
 def shape_json(specs: Sequence[TaskSpec]) -> dict[str, Any]:
@@ -262,5 +307,5 @@ def shape_json(specs: Sequence[TaskSpec]) -> dict[str, Any]:
     return {
         "waves": waves(graph),
         "critical_path": list(critical_path(graph, lambda _: 1.0)[1]),
-        "tools": sorted(_tool_names(specs)),
+        "tools": sorted({call.name for spec in specs for call in _calls(spec)}),
     }

@@ -22,7 +22,7 @@ from planfold.cli.terminal import (
     terminal_size,
 )
 from planfold.eventstore.envelope import Envelope
-from planfold.planner.events import PlanRevised, TasksPlanned
+from planfold.planner.events import PlanRevised, TasksPlanned, UndoPlanned
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.readmodels.labels import name_of, status_word
 from planfold.readmodels.layout import reading_order
@@ -160,7 +160,7 @@ class LiveTable:
         return
 
     def happened(self, fold: PlanFold, envelope: Envelope, *, news: bool) -> None:
-        if isinstance(envelope.event, (TasksPlanned, PlanRevised)):
+        if isinstance(envelope.event, (TasksPlanned, PlanRevised, UndoPlanned)):
             self._order.pop(fold.plan_id, None)
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:

@@ -17,9 +17,9 @@ from planfold.cli.terminal import (
     fit,
     wrapped,
 )
-from planfold.planner.answers import DONE, STOP, use_of_result
+from planfold.planner.answers import use_of_result
 from planfold.planner.items import id_text
-from planfold.planner.questions import Question
+from planfold.planner.questions import DONE, STOP, Question
 from planfold.planner.tasks import NodeKind
 from planfold.readmodels.labels import name_in_commands, name_of
 from planfold.readmodels.plan_fold import PlanFold

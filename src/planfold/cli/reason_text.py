@@ -54,10 +54,10 @@ _AWAITED = {
     Phase.Retry: "the next attempt",
     Phase.PlanLimit: "a free slot of the plan",
     Phase.RouteLimit: "a free slot of its route",
+    Phase.MapLimit: "its turn among the items of its map",
     Phase.Answer: "an answer",
     Phase.Budget: "more budget",
     Phase.Worker: "a worker",
-    Phase.Items: "its items",
     Phase.Wait: "a time or a signal",
 }
 
@@ -181,6 +181,8 @@ def phase_words(phase: Phase) -> str:
         return "until it was planned again"
     if phase in (Phase.Running, Phase.Stopping):
         return phase.value
+    if phase is Phase.Items:
+        return "running its items"
     return f"waiting for {_AWAITED[phase]}"
 
 

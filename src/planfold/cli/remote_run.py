@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -13,7 +14,7 @@ from planfold.cli.commands.decisions import tell
 from planfold.cli.exits import COMPLETED, WAITS, exit_code_of
 from planfold.cli.log_printer import LogPrinter
 from planfold.cli.plan_json import show_json
-from planfold.cli.preview import note_lines, parameter_lines, preview_lines
+from planfold.cli.preview import note_lines, parameter_lines, preview_lines, undo_notes
 from planfold.cli.report import header_line
 from planfold.cli.situation import situation_of
 from planfold.cli.sources import is_data, read_source
@@ -21,6 +22,7 @@ from planfold.cli.terminal import Paper, clean, counted, print_json
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.files import decoded_plan, load_plan
 from planfold.planner.commands import Initialize
+from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import PlanStatus
 from planfold.service.remote_plans import RemotePlans
 
@@ -45,7 +47,7 @@ class RemoteRun(NamedTuple):
         async with client_of(self.server) as client:
             approve = yes
             if not as_json:
-                _show(await client.preview(plan, params=self.params))
+                _show(await client.preview(plan, params=self.params), self.beside.pause_before)
                 if sys.stdin.isatty() and not yes:
                     approve = click.confirm("Approve and run this plan?", default=False)
                     if not approve:
@@ -88,7 +90,7 @@ async def previewed(
     async with client_of(server) as client:
         found = await client.preview(plan, params=params)
         forecast = (await client.forecast(plan, params=params)).forecast
-    begin = Initialize(found.title, found.tasks, found.goal)
+    begin = Initialize(found.title, found.tasks, found.goal, PlannerConfig(undo=found.undo))
     return CheckedPlan(begin, found.notes, found.params), forecast
 
 
@@ -98,12 +100,15 @@ def _source(source: str) -> PlanDraft | str:
     return load_plan(text, source=name) if is_data(text, name) else decoded_plan(text, name)
 
 
-def _show(found: Preview) -> None:
+def _show(found: Preview, before: Sequence[str]) -> None:
     paper = Paper()
     title = (clean(found.title) or "Plan", "bold")
     paper.lines([[title, (f" ({counted(len(found.tasks), 'task')})", "dim")], []])
     paper.lines(parameter_lines(found.params, paper.width))
     paper.lines(preview_lines(found.tasks, paper.width, most=None))
+    paper.lines(undo_notes(found.tasks, found.undo, paper.width))
     if found.notes:
         paper.lines([[], *note_lines(found.notes, paper.width)])
+    if before:
+        paper.line(f"pauses before {', '.join(map(clean, before))}")
     paper.flush()

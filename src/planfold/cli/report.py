@@ -10,11 +10,11 @@ import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.amount_text import budget_words, spent_words
-from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
+from planfold.cli.by_hand_text import before_lines, by_hand_lines, plan_facts, why_not_needed
 from planfold.cli.event_text import summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
-from planfold.cli.preview import preview_lines
+from planfold.cli.preview import preview_lines, undo_notes
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.reason_text import manner_words, waiting_words
 from planfold.cli.result_text import short_result
@@ -33,10 +33,12 @@ from planfold.cli.terminal import (
     width_of,
     wrapped,
 )
+from planfold.cli.undo_text import undo_facts
 from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import is_undone
 from planfold.readmodels.labels import (
     labelled,
     name_of,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import TaskSpec
 
 MOST_ITEMS: Final = 10  # of a map that are listed below it
+MOST_EACH: Final = 10  # tasks of each plan, where several are approved
 SHOWN: Final = 200  # tasks that ``show`` prints of a larger plan
 QUESTIONS: Final = 20  # that it prints then
 _TELLING_ITEMS: Final = (
@@ -146,6 +149,8 @@ def _info(
         case TaskStatus.Planned if task.not_before is not None:
             wait = duration(max(task.not_before - now, 0.0))
             return f"attempt {task.attempt + 1} in {wait}: {clean(task.error or '')}"
+        case TaskStatus.Completed if is_undone(fold.state, task):
+            return "undone"
         case TaskStatus.Completed:
             return _took(fold, task, now)
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
@@ -209,7 +214,8 @@ def plan_lines(
         how = f"; {more} prints them" if more else ""
         lines.append([(f"... and {left:,} more tasks{how}", "dim")])
     summary = fold.summary
-    if summary is not None and (summary.skipped or summary.cancelled or summary.unknown):
+    telling = summary and (summary.skipped, summary.cancelled, summary.unknown, summary.to_undo)
+    if summary is not None and any(telling or ()):
         lines += [[(part, "")] for part in wrapped(summary_words(summary), width)]
     return lines
 
@@ -287,6 +293,7 @@ def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     elif task.error:
         lines += [[("error", "bold")], *([(line, "bad")] for line in clean_lines(task.error))]
     lines += by_hand_lines(fold.state, task)
+    lines += undo_facts(fold.state, task, width)
     if task.result is not None:
         lines.append([("result", "bold")])
         lines += [[(line, "")] for line in _result_lines(task.result)]
@@ -337,20 +344,27 @@ def approval_lines(fold: PlanFold, width: int) -> list[Line]:
     return [[], [("What would run", "bold")], *runs_lines(fold, width)]
 
 
-def runs_lines(fold: PlanFold, width: int) -> list[Line]:
+def runs_lines(fold: PlanFold, width: int, *, most: int | None = None) -> list[Line]:
     """What an approval would let run: not what has completed, whose results are reused."""
     tasks = fold.state.tasks
     specs = labelled(counted_specs(fold))
     done = [s for s in specs if tasks[s.id].status is TaskStatus.Completed]
     left = [s for s in specs if tasks[s.id].status is not TaskStatus.Completed]
     again = [s for s in left if tasks[s.id].status is TaskStatus.Planned and tasks[s.id].attempt]
-    lines = preview_lines(left, width, most=None)
+    lines = preview_lines(left, width, most=most)
+    lines += undo_notes(left, fold.state.config.undo, width)
     for what, which in (("Runs again", again), ("Already done, and reused", done)):
         if which:
             more = f", and {len(which) - SHOWN:,} more" if len(which) > SHOWN else ""
             text = f"{what}: {', '.join(name_of(spec) for spec in which[:SHOWN])}{more}"
             lines += [[(part, "dim")] for part in wrapped(text, width)]
     return lines
+
+
+def tasks_to_approve(fold: PlanFold, width: int) -> list[Line]:
+    """What one approval among several would let run, in short."""
+    lines = [*runs_lines(fold, width, most=MOST_EACH), *revision_lines(fold, width)]
+    return [*lines, *before_lines(fold.state, width)]
 
 
 def whole_report(

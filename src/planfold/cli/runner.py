@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
+from planfold.cli.by_hand_text import before_lines
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
@@ -118,6 +119,7 @@ class TerminalRunner:
         self._paper.lines([[(title, "bold"), (f" ({count})", "dim")], []])
         self._paper.lines(runs_lines(fold, self._paper.width))
         self._paper.lines(revision_lines(fold, self._paper.width))
+        self._paper.lines(before_lines(state, self._paper.width))
         if not self._asks:
             return
         self._paper.line()

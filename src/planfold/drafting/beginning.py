@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from planfold.drafting.binding import bound
 from planfold.drafting.compiler import compile_plan
@@ -30,6 +31,8 @@ def begin_plan(
 ) -> Initialize:
     """The first command of a plan whose draft was compiled to ``tasks``; its tags and these are the
     plan's. Raises NotFound where ``pause_before`` names none of the tasks."""
+    if draft.undo is not None:
+        config = replace(config, undo=draft.undo)
     before, all_tags = ids_of(tasks, pause_before), (*draft.tags, *tags)
     return Initialize(draft.title, tasks, draft.goal, config, approved_by, before, all_tags)
 

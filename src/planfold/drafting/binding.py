@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from planfold.drafting.command_lines import code_in, program_of
-from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.draft import PlanDraft, TaskDraft, UndoDraft
 from planfold.drafting.expansions import ARITHMETIC, COMMAND, code_of_values
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.parameters import (
@@ -42,6 +42,7 @@ from planfold.tools.tool import Toolbox
 
 _IN_SCRIPT: Final = re.compile(r"(?<!\$)\$\{?params(?:\.\w|\[|\})")
 _ENV: Final = 'hand it over in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
+_UNDO: Final = "undo."  # where faults of the call that undoes a task are
 _NUMBERS: Final = frozenset({"integer", "number", "boolean"})
 _READ_AS_CODE: Final = {
     ARITHMETIC: (
@@ -124,6 +125,8 @@ class _Binder:
             changed["arguments"] = self._arguments(task.arguments, task.tool, name)
             if task.tool == "shell":
                 self._check_script(task.arguments, task, name)
+        if isinstance(task.undo, UndoDraft):
+            changed["undo"] = self._undo(task, task.undo, name)
         if isinstance(task.when, str):
             changed["when"] = self._condition(task.when, name)
         if isinstance(task.key, str):
@@ -158,11 +161,25 @@ class _Binder:
         changed = {n: self.text(value, task, "attachments") for n, value in fields.items()}
         return msgspec.structs.replace(attachment, **changed)
 
-    def _arguments(self, arguments: dict[str, Any], tool_name: Any, task: str) -> dict[str, Any]:
+    def _undo(self, task: TaskDraft, undo: UndoDraft, name: str) -> UndoDraft:
+        """The call that undoes a task is checked as the call of a task."""
+        if not isinstance(undo.arguments, dict):
+            return undo
+        if undo.tool == "shell":
+            of_element = isinstance(task.for_each, str) and _names_parameter(task.for_each)
+            argv = undo.arguments.get("argv")
+            self._check_command(argv, name, of_element=of_element, of=_UNDO)
+            self._check_script(undo.arguments, task, name, of=_UNDO)
+        arguments = self._arguments(undo.arguments, undo.tool, name, of=_UNDO)
+        return msgspec.structs.replace(undo, arguments=arguments)
+
+    def _arguments(
+        self, arguments: dict[str, Any], tool_name: Any, task: str, of: str = ""
+    ) -> dict[str, Any]:
         tool = self._tools.get(tool_name) if isinstance(tool_name, str) else None
         changed: dict[str, Any] = {}
         for key, value in arguments.items():
-            place = _TextPlace(task, f"arguments.{excerpt(str(key))}", tool_name == "shell")
+            place = _TextPlace(task, f"{of}arguments.{excerpt(str(key))}", tool_name == "shell")
             if tool is not None and key in tool.literal:
                 changed[key] = value
                 if isinstance(value, str) and _IN_SCRIPT.search(value):
@@ -175,7 +192,7 @@ class _Binder:
                 changed[key] = value  # the compiler says that it is too deep
         return changed
 
-    def _check_command(self, argv: Any, task: str, *, of_element: bool) -> None:
+    def _check_command(self, argv: Any, task: str, *, of_element: bool, of: str = "") -> None:
         """A parameter, and the element of a list that is one (``of_element``), must not be the
         program, nor part of what a shell or interpreter reads."""
         words = [argv] if isinstance(argv, str) else argv
@@ -190,12 +207,14 @@ class _Binder:
         if is_value(program_of(texts, is_value)):
             message = "a parameter is the command: its value could be any program"
             fix = "name the program in the plan"
-            self._faults.add(message, task=task, field="arguments.argv", fix=fix)
+            self._faults.add(message, task=task, field=f"{of}arguments.argv", fix=fix)
         elif any(map(is_value, code_in(texts))):
             message = "a parameter is part of a script: its value could become a command"
-            self._faults.add(message, task=task, field="arguments.argv", fix=_ENV)
+            self._faults.add(message, task=task, field=f"{of}arguments.argv", fix=_ENV)
 
-    def _check_script(self, arguments: dict[str, Any], task: TaskDraft, name: str) -> None:
+    def _check_script(
+        self, arguments: dict[str, Any], task: TaskDraft, name: str, of: str = ""
+    ) -> None:
         """A script must not read as code what its variables have from parameters."""
         env, argv, script = (arguments.get(key) for key in ("env", "argv", "script"))
         variables = env.items() if isinstance(env, dict) else ()
@@ -209,7 +228,7 @@ class _Binder:
         for field, each in scripts if texts else ():
             if found := code_of_values(each, texts):
                 message, fix = _READ_AS_CODE[found]
-                self._faults.add(message, task=name, field=f"arguments.{field}", fix=fix)
+                self._faults.add(message, task=name, field=f"{of}arguments.{field}", fix=fix)
 
     def _may_be_code(self, value: Any, *, mapped: bool) -> bool:
         found = find_references(value)

@@ -21,7 +21,9 @@ from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
+from planfold.drafting.shared_limits import check_shared_limits, shared_limits_of
 from planfold.drafting.sub_plans import check_sub_plan, sub_plan_call
+from planfold.drafting.undo import UndoChecks, undo_of
 from planfold.drafting.waits import check_wait, is_wait, wait_of
 from planfold.planner.conditions import rename_in_condition
 from planfold.planner.references import rename_references
@@ -65,18 +67,18 @@ def compile_plan(
     numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults)
     links = Links(numbered, limits, faults)
     checks = ArgumentChecks(limits, faults)
+    undo_checks = UndoChecks(tools, limits, faults)
     effects: dict[int, Effect] = {}  # of sub-plans, by place
     size = _bytes_of([draft.title, draft.goal])
     for place in range(len(tasks)):
         links.add_explicit(place)
         if place in malformed:
             continue
-        if tasks[place].plan is not None:
-            named = numbered.names[place]
-            effects[place] = check_sub_plan(
-                tasks[place], named, tools, limits, faults, compile_plan
-            )
+        if (task := tasks[place]).plan is not None:
+            name = numbered.names[place]
+            effects[place] = check_sub_plan(task, name, tools, limits, faults, compile_plan)
         size += _check_task(place, numbered, links, checks, tools, limits, faults)
+        undo_checks.check(place, numbered, links)
     check_scripts(tasks, numbered.names, tools.absent, faults)
     links.check()
     if size > limits.plan_bytes:
@@ -103,6 +105,7 @@ def _check_task(
     check_map(task, name, faults)
     check_wait(task, name, faults)
     tool = _find_tool(task, name, tools, faults)
+    check_shared_limits(task, tool, name, tools, faults)
     size = _bytes_of(msgspec.structs.replace(task, arguments=None))
     calls = tool is not None or task.plan is not None
     arguments = {} if task.arguments is None and calls else task.arguments
@@ -187,6 +190,8 @@ def _spec(
         done=task.done,
         wait=wait_of(task, numbered.labels),
         stall_timeout=task.stall_timeout,
+        undo=undo_of(task, numbered.labels, tools),
+        limits=shared_limits_of(task, tool),
     )
 
 

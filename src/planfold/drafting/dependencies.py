@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -12,7 +12,15 @@ from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import MAX_ID
 from planfold.drafting.reference_lint import doubtful_references
 from planfold.drafting.shape import task_name
-from planfold.planner.references import ITEM, PARAMS, Reference, find_references, whole_reference
+from planfold.planner.references import (
+    ITEM,
+    OF_UNDO,
+    PARAMS,
+    SELF,
+    Reference,
+    find_references,
+    whole_reference,
+)
 from planfold.planner.structure import find_cycles
 from planfold.planner.tasks import TaskSpec
 from planfold.tools.tool import Tool, Toolbox
@@ -107,7 +115,9 @@ class Links:
         arguments: dict[str, Any],
         tool: Tool | None,
         within: str = "arguments.",
+        known: Collection[str] = (),
     ) -> None:
+        """Link what arguments refer to. The ``known`` targets do not name tasks."""
         literal = tool.literal if tool else ()
         for key, value in arguments.items():
             if key in literal:
@@ -116,18 +126,37 @@ class Links:
             for doubtful in doubtful_references(
                 value,
                 lambda target: (
-                    self._of_element(place, target) or self._numbered.find(target) is not None
+                    target in known
+                    or self._of_element(place, target)
+                    or self._numbered.find(target) is not None
                 ),
             ):
                 message = f"{excerpt(doubtful.text)}: {doubtful.why}"
                 name = self._numbered.names[place]
                 self._faults.add(message, task=name, field=field, fix=doubtful.fix)
             for target, reference in _first_of_each(find_references(value)).items():
-                if self._of_element(place, target):
+                if target in known or self._of_element(place, target):
                     continue
                 shown = excerpt(target) if target.isdecimal() else quoted(target)
                 message = f"{excerpt(reference.text)}: there is no task {shown}"
                 self._link(place, target, field, message, reference)
+
+    def add_undo(self, place: int, arguments: dict[str, Any], tool: Tool) -> None:
+        """Link what the undo of a task refers to besides that task."""
+        name = self._numbered.names[place]
+        for reference in find_references(arguments, literal=tool.literal):
+            target = reference.target
+            if target in OF_UNDO and target in self._numbered.labels:
+                message = f"${target} is about the task here, but a task is called {quoted(target)}"
+                fix = "give that task another label"
+            elif self._numbered.find(target) == self._numbered.ids[place]:
+                message = f"{excerpt(reference.text)} is the result of the task itself"
+                fix = f"write ${SELF}"
+            else:
+                continue
+            self._faults.add(message, task=name, field="undo.arguments", fix=fix)
+            return
+        self.add_references(place, arguments, tool, "undo.arguments.", OF_UNDO)
 
     def add_list(self, place: int, text: str, tools: Toolbox) -> None:
         """Link the list of a map."""

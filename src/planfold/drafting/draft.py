@@ -24,6 +24,19 @@ class Fault(msgspec.Struct, frozen=True):
         return f"{place}: {self.message}" + (f" ({self.fix})" if self.fix else "")
 
 
+class UndoDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """The call that reverts a task, as written. Texts in ``arguments`` may refer to what those of
+    the task may, and to the task itself: ``$self`` is its result, ``$arguments.name`` what its tool
+    was called with. ``effect`` and ``retry`` default to what the tool declares; ``timeout`` is in
+    seconds."""
+
+    tool: str
+    arguments: dict[str, Any] = {}
+    effect: Effect | None = None
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+
+
 class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """One task as written. Only ``description`` is required.
 
@@ -48,6 +61,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     A task with a ``plan`` (the name of a template or plan file, or the plan itself) runs that plan
     and waits for its end; ``arguments`` are the values of its parameters. Its result has that of
     each task with a label.
+    ``undo`` is the call that reverts the task when the plan fails or is cancelled.
+    ``limits`` are names of :class:`SharedLimit`, to which those of the tool are added.
     """
 
     description: str
@@ -80,6 +95,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     key: str | None = None
     stall_timeout: float | None = None
     plan: str | PlanDraft | None = None
+    undo: UndoDraft | None = None
+    limits: list[str] = []
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +129,8 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     """A whole plan as written; ``goal`` is the request it came from, if any. ``notes`` are what
     that request says beside the tasks; they are shown with the plan and are not part of it.
     ``params`` are values that each run gives: :class:`Parameter`.
-    ``tags`` are words to find the plan by.
+    ``tags`` are words to find the plan by. ``undo`` says whether a plan that fails or is cancelled
+    undoes what it did; without it, a person is asked.
 
     Example:
         from planfold import Effect, PlanDraft, TaskDraft
@@ -135,6 +153,7 @@ class PlanDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     notes: list[str] = []
     params: dict[str, Parameter] = {}
     tags: list[str] = []
+    undo: Literal["ask", "always", "never"] | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

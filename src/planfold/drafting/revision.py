@@ -16,11 +16,12 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
 from planfold.drafting.model.current_plan import ancestors, has_started, why_closed
 from planfold.drafting.shape import checked_tasks
+from planfold.drafting.undo import undo_draft
 from planfold.drafting.waits import wait_fields
 from planfold.planner.commands import RevisePlan
 from planfold.planner.conditions import ConditionFault, rename_in_condition
 from planfold.planner.graph import blocks
-from planfold.planner.references import rename_references, rename_whole
+from planfold.planner.references import OF_UNDO, rename_references, rename_whole
 from planfold.planner.revisions import may_be_planned_again
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ForEach, Task, TaskSpec, TaskStatus
@@ -117,6 +118,9 @@ def check_tasks(
         if spec.wait != compiled.wait:
             message, fix = "its key refers to tasks by label, or its time differs", "refer by id"
             faults.add(message, task=name, field="wait", fix=fix)
+        if spec.undo != compiled.undo:
+            message, fix = "its undo refers to tasks by label, or its tool differs", "refer by id"
+            faults.add(message, task=name, field="undo", fix=fix)
         if spec.when != compiled.when:
             message, fix = "its condition refers to tasks by label", "refer by id"
             faults.add(message, task=name, field="when", fix=fix)
@@ -233,6 +237,10 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
     if when is not None:
         with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
             when = rename_in_condition(when, numbers)
+    undo = task.undo
+    if undo is not None:
+        others = {name: new for name, new in numbers.items() if name not in OF_UNDO}
+        undo = msgspec.structs.replace(undo, arguments=rename_references(undo.arguments, others))
     for_each = task.for_each
     if for_each is not None:
         for_each = rename_whole(for_each.strip(), numbers)
@@ -245,6 +253,7 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
         for_each=for_each,
         key=None if task.key is None else rename_references({"": task.key}, numbers)[""],
         depends_on=depends_on,
+        undo=undo,
     )
 
 
@@ -297,6 +306,8 @@ def draft_of(spec: TaskSpec) -> TaskDraft:
         deadline=prompt.deadline if prompt else None,
         done=spec.done,
         stall_timeout=spec.stall_timeout,
+        undo=undo_draft(spec),
+        limits=list(spec.limits),
     )
 
 

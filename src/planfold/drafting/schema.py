@@ -22,6 +22,10 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "Values that each run gives, by name. Texts of tasks refer to them as $params.name."
         ),
         "tags": "Words to find the plan by; up to 20. Not part of what is approved.",
+        "undo": (
+            "Whether a plan that fails or is cancelled undoes what its tasks did: ask (a person is "
+            "asked), always or never. Default: ask."
+        ),
     },
     "Parameter": {
         "type": (
@@ -63,6 +67,11 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "stall_timeout": (
             "Seconds without progress (output, a note, a step) after which an attempt is ended, "
             "as by timeout. Default: none."
+        ),
+        "limits": (
+            "Names of shared limits, declared in planfold.toml, that its attempts are under over "
+            "all workers: a rate, or how many run at once. Those of its tool are added. Default: "
+            "none."
         ),
         "route": "Which workers may run the task. Default: the tool's name, else the kind.",
         "on_failure": (
@@ -118,7 +127,22 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "the plan itself. The arguments are the values of its parameters, and its result has "
             "that of each task with a label. Default: none."
         ),
+        "undo": (
+            "The call that reverts the task, should the plan fail or be cancelled later: a tool "
+            "and its arguments. $self is the result of the task, $arguments.name what its tool was "
+            "called with. Default: none."
+        ),
         "done": "The task was finished before the plan began. It is not run and has no result.",
+    },
+    "UndoDraft": {
+        "tool": "The tool to call.",
+        "arguments": (
+            "The tool's arguments, which may also refer to the task: $self, $self.field, "
+            "$arguments.name. Default: none."
+        ),
+        "effect": "What a crash in the middle means. Default: what the tool declares.",
+        "retry": "How often a failed attempt is repeated. Default: the tool's.",
+        "timeout": "Seconds after which an attempt is ended. Default: none.",
     },
     "RetryPolicy": {
         "attempts": "All tries, the first one included: 1 to 100.",
@@ -141,6 +165,7 @@ _NUMBER_RULES: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "wait": _SECONDS,
         "stall_timeout": _SECONDS,
     },
+    "UndoDraft": {"timeout": _SECONDS},
     "RetryPolicy": {
         "attempts": {"minimum": 1, "maximum": 100},
         "base": {"minimum": 0, "maximum": MAX_SECONDS},

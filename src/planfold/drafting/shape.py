@@ -47,10 +47,13 @@ _WANTED: Final = {
     "wait_for": "the name of a signal, such as payment.settled",
     "key": "a text, such as $order.id",
     "stall_timeout": "a number of seconds, without quotes",
+    "undo": "an object of a tool and its arguments, and perhaps effect, retry, timeout",
+    "limits": "a list of names of shared limits",
     "deadline": "a number of seconds, without quotes",
     "plan": "the name of a template or plan file, or the plan itself",
     "done": "true or false",
 }
+UNDO_POLICIES: Final = ("ask", "always", "never")
 _CLOSED: Final = ("kind", "effect", "on_failure", "run_if", "on_item_failure")  # one of a few texts
 
 
@@ -113,7 +116,7 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
     for field in raw.keys() - _PLAN_FIELDS:
         fix = faults.nearest(field, _PLAN_FIELDS)
-        fix = fix or "the fields of a plan: title, goal, notes, params, tags, tasks"
+        fix = fix or "the fields of a plan: title, goal, notes, params, tags, undo, tasks"
         faults.add("there is no such field", field=excerpt(field), fix=fix)
     texts = {}
     for field in ("title", "goal"):
@@ -143,7 +146,17 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         faults.add("must be a list of texts", field="tags", fix='write "tags": ["..."]')
         tags = []
-    return PlanDraft(tasks=drafts, notes=notes, params=params, tags=tags, **texts)
+    undo = undo_policy(raw.get("undo"), faults)
+    return PlanDraft(tasks=drafts, notes=notes, params=params, tags=tags, undo=undo, **texts)
+
+
+def undo_policy(value: object, faults: Faults) -> Any:
+    """Whether a plan undoes what it did; None where it does not say, or not in one of the words."""
+    if value is None or (isinstance(value, str) and value in UNDO_POLICIES):
+        return value
+    said = quoted(value)
+    faults.add(f"is {said}", field="undo", fix=f"write {' or '.join(UNDO_POLICIES)}")
+    return None
 
 
 def params_from(raw: object, faults: Faults) -> dict[str, Parameter]:
@@ -176,6 +189,7 @@ def checked_tasks(draft: PlanDraft, faults: Faults) -> tuple[list[TaskDraft], se
     if not isinstance(draft.tasks, (list, tuple)):
         faults.add("must be a list of TaskDraft", field="tasks", fix="pass a list")
         return tasks, faulty
+    undo_policy(draft.undo, faults)
     for field in ("title", "goal"):
         if not isinstance(getattr(draft, field), str):
             faults.add("must be a text", field=field, fix="pass a str")
@@ -185,6 +199,8 @@ def checked_tasks(draft: PlanDraft, faults: Faults) -> tuple[list[TaskDraft], se
             faults.add(message, task=str(place), fix="pass TaskDraft(description=...)")
             continue
         raw = {field: getattr(task, field) for field in TaskDraft.__struct_fields__}
+        if raw["undo"] is not None:
+            raw["undo"] = _plain(raw["undo"])
         if raw["attachments"] or raw["retry"] is not None:
             raw["attachments"] = _plain(raw["attachments"])
             raw["retry"] = _plain(raw["retry"])

@@ -22,7 +22,7 @@ from planfold.drafting.shape import task_name
 from planfold.errors import InvalidPlan
 from planfold.planner.references import find_references, resolve
 from planfold.planner.sub_plans import ROUTE
-from planfold.planner.tasks import Effect, TaskSpec, ToolCall, Wait
+from planfold.planner.tasks import Effect, TaskSpec, ToolCall, Undo, Wait
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ TOO_DEEP: Final = f"plans are in plans more than {MAX_DEPTH} deep"
 FLATTEN: Final = "let one plan do the work of several"
 _UNUSED: Final = (
     *("tool", "choices", "default", "deadline", "effect", "route", "timeout", "stall_timeout"),
-    *("wait", "at", "wait_for", "key"),
+    *("wait", "at", "wait_for", "key", "limits"),
 )
 _WITH_VALUES: Final = frozenset(
     {"arguments", "for_each", "when", "choices", "default", "key", "attachments", "description"}
@@ -242,6 +242,7 @@ def sketch_of(plan: Mapping[str, Any]) -> list[TaskSpec]:
 def _sketch(task: TaskDraft, task_id: int, ids: Mapping[str, int]) -> TaskSpec:
     above = (ids.get(str(parent), parent) for parent in task.depends_on)
     call, arguments = task.tool, task.arguments or {}
+    undo = task.undo
     plan = sub_plan_wait(task.plan) if isinstance(task.plan, PlanDraft) else None
     if plan is not None:
         call = ROUTE
@@ -254,6 +255,7 @@ def _sketch(task: TaskDraft, task_id: int, ids: Mapping[str, int]) -> TaskSpec:
         depends_on=tuple(parent for parent in above if isinstance(parent, int)),
         when=task.when,
         wait=plan,
+        undo=None if undo is None else Undo(tool=ToolCall(undo.tool, undo.arguments)),
     )
 
 

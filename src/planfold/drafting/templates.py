@@ -139,16 +139,40 @@ def drafted(
 
     ``source`` is as in :func:`load_plan`, ``read`` finds plan files. Raises InvalidPlan.
     """
-    if isinstance(plan, str):
-        found = templates.get(plan.strip()) if source == "-" else None
-        if found is not None:
-            plan = found.draft(given)
-        else:
-            from planfold.drafting.files import load_plan
-
-            plan = load_plan(plan, source=source, tools=[tool.name for tool in toolbox])
-    draft, values = bound(plan, given, toolbox)
+    found = _read(plan, toolbox, templates, source)
+    found = found.draft(given) if isinstance(found, Template) else found
+    draft, values = bound(found, given, toolbox)
     return BoundPlan(with_sub_plans(draft, toolbox, templates, read, source), values)
+
+
+def parameters_of(
+    plan: PlanDraft | str,
+    toolbox: Toolbox,
+    templates: Mapping[str, Template],
+    *,
+    source: str = "-",
+) -> dict[str, Parameter]:
+    """The parameters that the plan declares; arguments as for :func:`drafted`. Raises
+    InvalidPlan."""
+    found = _read(plan, toolbox, templates, source)
+    if isinstance(found, Template):
+        return found.params
+    faults = Faults()
+    declared = declared_parameters(found, faults)
+    faults.raise_any()
+    return declared
+
+
+def _read(
+    plan: PlanDraft | str, toolbox: Toolbox, templates: Mapping[str, Template], source: str
+) -> PlanDraft | Template:
+    if not isinstance(plan, str):
+        return plan
+    if source == "-" and (template := templates.get(plan.strip())) is not None:
+        return template
+    from planfold.drafting.files import load_plan
+
+    return load_plan(plan, source=source, tools=[tool.name for tool in toolbox])
 
 
 def _parameters(

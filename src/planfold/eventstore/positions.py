@@ -10,6 +10,8 @@ from planfold.eventstore.checkpoint import Checkpoint, require_same_store
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
 
+_PAGE = 256  # events that are read at once
+
 
 async def position_after(store: EventStore, after: int | Checkpoint) -> int:
     """The position to read ``store`` from; a plain number is taken as it is.
@@ -40,3 +42,25 @@ async def subscribe_after(
     async with aclosing(cast(Any, store.subscribe(query, after=after))) as feed:
         async for envelope in feed:
             yield envelope
+
+
+async def last_event(store: EventStore, until: int, query: Query | None = None) -> int:
+    """The position of the last matching event up to ``until`` that is in the log: that one may have
+    been archived, and so may any number before it. ``until`` where the log has not come so far; 0
+    where there is none."""
+    if until > await store.last_position():
+        return until
+    wanted = query or Query()
+    back, page = 1, list[Envelope]()
+    while not page or page[0].position > until:
+        if back > 2 * until:
+            return 0
+        page = await store.read(wanted, after=max(until - back, 0), limit=1)
+        back *= 2
+    last = page[0].position
+    while page := await store.read(wanted, after=last, limit=_PAGE):
+        below = [envelope.position for envelope in page if envelope.position <= until]
+        if not below:
+            break
+        last = below[-1]
+    return last

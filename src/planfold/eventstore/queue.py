@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
 
 from planfold.handler import is_within
+from planfold.shared_limits import SharedLimit
 
 SUSPECT_CRASHES = 2  # owners that lost a task before it has to run alone
 
@@ -22,7 +23,8 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
     ``starts`` counts the claims after which the effect may have begun; the first of them was at
     ``started_at``. ``crashes`` counts the owners that it was taken from because they had died or
-    let their leases run out: with two of them the task is a :attr:`suspect`.
+    let their leases run out: with two of them the task is a :attr:`suspect`. ``limits`` are the
+    names of those that it is under.
     """
 
     aggregate_id: str
@@ -40,6 +42,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     claimed_at: float = 0.0
     started_at: float | None = None
     crashes: int = 0
+    limits: tuple[str, ...] = ()
 
     @property
     def suspect(self) -> bool:
@@ -76,6 +79,44 @@ class WorkerRecord(msgspec.Struct, frozen=True):
         if tool in self.declined:
             return False
         return self.routes is None or route in self.routes
+
+
+class LimitState(msgspec.Struct, frozen=True):
+    """A limit by name over all workers, as a claim finds it.
+
+    At most ``starts`` tasks may start in any ``period`` (seconds), and ``concurrency`` may run at
+    once (None: any number). ``started`` counts the starts that count now, ``held`` the tasks that
+    workers hold. ``opens_at`` is when the next start is allowed after too many, ``closed_until``
+    until when a server has asked to wait (seconds since the epoch; 0.0: neither).
+    """
+
+    name: str
+    starts: int | None
+    period: float
+    concurrency: int | None
+    started: int = 0
+    held: int = 0
+    opens_at: float = 0.0
+    closed_until: float = 0.0
+
+    @property
+    def places(self) -> int:
+        """How many tasks may start."""
+        if self.closed_until:
+            return 0
+        left = [2**31]
+        if self.starts is not None:
+            left.append(self.starts - self.started)
+        if self.concurrency is not None:
+            left.append(self.concurrency - self.held)
+        return max(min(left), 0)
+
+    @property
+    def opens(self) -> float | None:
+        """When time gives it a place; None where it has one, or where a task has to end first."""
+        if self.places or (self.concurrency is not None and self.held >= self.concurrency):
+            return None
+        return max(self.closed_until, self.opens_at)
 
 
 class QueueSize(msgspec.Struct, frozen=True):
@@ -138,6 +179,9 @@ class TaskQueue(Protocol):
         the only stream, with those below it (:func:`is_within`); ``routes`` None means all;
         ``without_tools`` and ``barred`` (aggregates) are excluded.
 
+        Tasks under limits are granted as far as each of their limits has a place, which they occupy
+        from the same transaction on. Others pass a task that waits for a limit.
+
         ``suspects`` keeps tasks apart that may have killed a worker: those that two owners have
         lost. One does not count, because when a machine ends, all that ran on it is lost once.
         "no": no suspects, and nothing while ``owner`` holds a suspect. "only": one suspect
@@ -165,9 +209,35 @@ class TaskQueue(Protocol):
         :meth:`claim`."""
         ...
 
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+    async def declare(self, limits: Mapping[str, SharedLimit]) -> None:
+        """Set these limits, in place of what an earlier declaration said of them. Claims of every
+        worker heed them; a task under a limit that no worker has declared is not granted."""
+        ...
+
+    async def limits(self) -> list[LimitState]:
+        """The limits that were declared, by name."""
+        ...
+
+    async def close(self, names: Iterable[str], seconds: float) -> None:
+        """Grant no task under these limits for so many seconds, because a server asked for it.
+        Limits without a rate stay open."""
+        ...
+
+    async def reopen(self, names: Iterable[str]) -> None:
+        """Take back what :meth:`close` did to these limits."""
+        ...
+
+    async def opens_in(self) -> float | None:
+        """The seconds until time gives a place to a limit that the last claim of this process found
+        without one; None where there is none."""
+        ...
+
+    async def release(
+        self, owner: str, lease: Lease, *, started: bool, counts: bool = True
+    ) -> None:
         """Release a task, which returns to the head of the queue; ``started`` says that its effect
-        may have begun. Does nothing when another owner has the lease."""
+        may have begun. Without ``counts`` no attempt began at all, so that its start does not count
+        under its limits. Does nothing when another owner has the lease."""
         ...
 
     async def renew(self, owner: str) -> list[Lease]:

@@ -37,7 +37,8 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
 class TaskRow(msgspec.Struct, frozen=True, gc=False):
     """A row of the task queue without its lease; ``cause`` is the version of the event that
     dispatched it. ``starts`` counts a lease that was held, so that a ``once`` effect which may
-    have begun is not repeated automatically. The rest is as in :class:`Lease`."""
+    have begun is not repeated automatically. ``limits`` has commas between its names. The rest is
+    as in :class:`Lease`."""
 
     task_id: int
     attempt: int
@@ -50,6 +51,7 @@ class TaskRow(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     started_at: float | None = None
     crashes: int = 0
+    limits: str = ""
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False):

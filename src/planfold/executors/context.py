@@ -94,6 +94,7 @@ class TaskContext:
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
         self.why_not_fetch: WhyNotFetch | None = None
+        self.heed_retry_after: Callable[[float], None] | None = None
         self.journal = Journal(report, steps, set(self.plan.begun_by_task.get(task.spec.id, ())))
         self._outer: TaskContext | None = None
         self._loop = _running_loop()
@@ -116,6 +117,16 @@ class TaskContext:
         attempt. Notes, durable steps, and the output of commands and requests do so as well. May be
         called from any thread."""
         self.journal.course.progressed_at = time.monotonic()
+
+    def retry_after(self, seconds: float) -> None:
+        """Say that a server asked to wait so many seconds (``Retry-After``): no task under a rate
+        limit of this one starts before that, on any worker. A day at most; without limits it does
+        nothing. May be called from any thread."""
+        context = self
+        while context._outer is not None:
+            context = context._outer
+        if context.heed_retry_after is not None:
+            context.heed_retry_after(seconds)
 
     async def progress(self, note: str) -> None:
         """Record a note about the attempt's progress in the log.

@@ -14,7 +14,7 @@ from planfold.drafting.fields import check_retry, unicode_fault
 from planfold.errors import ConfigurationError
 from planfold.planner.tasks import Effect, RetryPolicy
 
-OPTIONS: Final = ("name", "effect", "retry", "description", "literal")
+OPTIONS: Final = ("name", "effect", "retry", "description", "literal", "limit")
 _LIMITS: Final = Limits()
 
 
@@ -76,6 +76,16 @@ def checked_literal(literal: object, tool: str, schema: Mapping[str, Any]) -> fr
             known = ", ".join(parameters) or "it has none"
             raise _wrong(tool, "literal", f"names {name!r}, which is not a parameter ({known})")
     return frozenset(literal)
+
+
+def checked_limits(limit: object, tool: str) -> tuple[str, ...]:
+    """A name of a shared limit, or several."""
+    names = [limit] if isinstance(limit, str) else limit
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise _wrong(tool, "limit", f"is {limit!r}, not a name of a limit or a list of them")
+    for name in names:
+        _check_text(name, "limit", tool)
+    return tuple(dict.fromkeys(names))
 
 
 def check_options(options: Collection[str]) -> None:

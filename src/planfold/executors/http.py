@@ -9,7 +9,9 @@ import contextlib
 import functools
 import re
 import ssl
+import time
 from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from http.client import HTTPMessage
 from typing import Any, Literal
 
@@ -39,6 +41,7 @@ ABORT_S = 1.0  # how long an aborted thread is waited for
 
 _USER_AGENT = "planfold"
 _RETRYABLE = {408, 425, 429}
+_WAIT = {429, 503}  # may say for how long in Retry-After
 _OWN_HEADERS = {
     *("host", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"),
     *("transfer-encoding", "content-length", "content-encoding", "expect", "accept-encoding"),
@@ -186,7 +189,21 @@ class _Supervision:
         response, error = done.result()
         if response is None:
             return TaskFailed(as_text(error), retryable=not isinstance(error, Permanent))
+        if response.status in _WAIT and (seconds := _retry_after(response.headers)):
+            self._context.retry_after(seconds)
         return _outcome(response, body)
+
+
+def _retry_after(headers: HTTPMessage) -> float:
+    """The seconds that a server asks to wait; 0.0 where it does not say."""
+    said = str(headers.get("retry-after", "")).strip()
+    if said.isascii() and said.isdecimal() and len(said) < 10:
+        return float(said)
+    try:
+        at = parsedate_to_datetime(said)
+    except ValueError:
+        return 0.0
+    return max(at.timestamp() - time.time(), 0.0)
 
 
 def _read(arguments: dict[str, Any]) -> _HttpArguments:

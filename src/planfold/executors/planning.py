@@ -316,6 +316,7 @@ class _Planning:
             task.spec
             for i, task in self._plan.written().items()
             if i > own and task.spec.proposed and i not in accepted and not blocks(task)
+            if task.spec.undoes is None
         ]
 
     def _summary(

@@ -17,6 +17,7 @@ from planfold.executors.declaration import (
     check_options,
     checked_description,
     checked_effect,
+    checked_limits,
     checked_literal,
     checked_name,
     checked_retry,
@@ -49,6 +50,7 @@ class PythonTool(Generic[P, R]):
         retry: int | RetryPolicy | Mapping[str, Any] | None = None,
         description: str | None = None,
         literal: Collection[str] = (),
+        limit: str | Collection[str] = (),
     ) -> None:
         """Raises ConfigurationError when the function cannot serve as a tool, or an option is
         wrong."""
@@ -69,6 +71,7 @@ class PythonTool(Generic[P, R]):
             effect=checked_effect(effect, name),
             retry=checked_retry(retry, name),
             literal=checked_literal(literal, name, self.signature.schema),
+            limits=checked_limits(limit, name),
         )
         functools.update_wrapper(self, function)
 
@@ -90,6 +93,7 @@ def tool(
     retry: int | RetryPolicy | Mapping[str, Any] | None = None,
     description: str | None = None,
     literal: Collection[str] = (),
+    limit: str | Collection[str] = (),
 ) -> Callable[[Callable[P, R]], PythonTool[P, R]]: ...
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a tool of a sync or async function: ``@tool``, or ``@tool(effect="safe", ...)``.
@@ -105,9 +109,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
       said how it ended.
     - ``retry`` is the number of attempts, a ``RetryPolicy``, or its fields as in a plan file (times
       in seconds); it applies to tasks without a policy of their own. Default: one attempt.
-    - ``description`` says what the tool does, for the author of a plan (default: the first
-      paragraph of the docstring).
-    - ``literal`` names parameters in which ``$`` is an ordinary character.
+    - ``description`` says what the tool does (default: the first paragraph of the docstring).
+    - ``literal`` names parameters with an ordinary ``$``, ``limit`` the shared limits of its tasks.
 
     Raises:
         ConfigurationError: a parameter has a type that JSON cannot give, or is ``*args``; the

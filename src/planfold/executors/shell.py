@@ -19,6 +19,7 @@ from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.output import Output, output_path
 from planfold.executors.processes import ProcessGroup
+from planfold.executors.unfit_values import unfit_value
 from planfold.planner.commands import OutcomeUnknown, TaskCompleted, TaskFailed
 from planfold.planner.tasks import Effect
 from planfold.tools.tool import Tool
@@ -137,7 +138,7 @@ class ShellExecutor:
         return self._outcome(group, code, outputs, seconds)
 
     def _start(self, context: TaskContext, outputs: list[Output]) -> ProcessGroup:
-        given = _read(context.arguments)
+        given = _read(context)
         cwd = _inside(context.workspace, _text(given.cwd))
         argv = (
             ["/bin/sh", "-e", "-c", given.script]
@@ -234,11 +235,11 @@ def _handed_on(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _read(arguments: dict[str, Any]) -> _ShellArguments:
+def _read(context: TaskContext) -> _ShellArguments:
     try:
-        given = msgspec.convert(arguments, _ShellArguments)
+        given = msgspec.convert(context.arguments, _ShellArguments)
     except msgspec.ValidationError as error:
-        raise Permanent(f"shell: {error}") from None
+        raise Permanent(f"shell: {unfit_value(context) or error}") from None
     if (given.argv is None) == (given.script is None):
         raise Permanent("shell: give either argv or script")
     if given.argv is not None and not given.argv:

@@ -9,6 +9,7 @@ from planfold.planner.items import STRIDE
 from planfold.planner.maps import drop_items, item_reset, items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle_all
+from planfold.planner.undone import forget_undo_of
 
 
 def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) -> None:
@@ -28,6 +29,7 @@ def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) 
         task.outdated = task.confirmed = False
         task.skip_reason = task.by_hand = None
         task.halted = False
+        forget_undo_of(state, task)
         if task_id >= STRIDE:
             item_reset(state, task)
         if afresh and task.elements is not None:
@@ -37,4 +39,8 @@ def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) 
             task.plan_id = None
             state.steps_by_task.pop(task_id, None)
             state.begun_by_task.pop(task_id, None)
-    state.outcome, state.cancelled = None, False
+    state.outcome = None
+    if all(i in state.tasks and state.tasks[i].spec.undoes for i in task_ids):
+        state.undoing = True  # the plan itself does not continue
+    else:
+        state.cancelled = False

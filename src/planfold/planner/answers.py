@@ -24,18 +24,15 @@ from planfold.planner.events import (
     Event,
     TasksReset,
 )
+from planfold.planner.followers import redo_undone
 from planfold.planner.graph import blocks
 from planfold.planner.items import id_text, map_of
 from planfold.planner.maps import items_of
-from planfold.planner.questions import Question
+from planfold.planner.questions import DONE, FAILED, OUTCOME_CHOICES, RETRY, STOP, Question
 from planfold.planner.repeats import may_have_happened, refuse_repeats
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus, in_words
-
-DONE, RETRY, FAILED = "done", "run it again", "failed"
-OUTCOME_CHOICES = (DONE, RETRY, FAILED)
-GO_ON, STOP = "go on", "stop"
-BUDGET_CHOICES = (GO_ON, STOP)
+from planfold.planner.undone import refuse_while_undoing
 
 
 def receive_answer(
@@ -165,13 +162,7 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     be running are asked to stop, and planned again when their attempt has ended. An effect ``once``
     happens again only where the command allows it."""
     task = find_task(state, command.task_id)
-    asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
-    if not asks or task.status is not TaskStatus.Completed:
-        why = f"it {in_words(task.status)}" if asks else "it asks nothing"
-        raise CommandRejected(
-            f"task {id_text(task.id)} is not an answered question ({why}); there is no "
-            "answer to change"
-        )
+    _check_answered(state, task)
     prompt = task.spec.prompt
     answer = chosen_answer(task.id, prompt.choices if prompt else (), command.answer)
     if answer == task.result:
@@ -182,7 +173,9 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     busy = {t.id for t in below if _may_be_running(state, t)}
     kept_off = kept_off_tasks(state, below, busy)
     refuse_repeats(_repeated(state, below, {*command.repeat, *kept_off}), "another answer")
+    redone = redo_undone(state, keep={t.id for t in below})
     yield ClarificationReceived(task.id, answer, command.by)
+    yield from redone
     gone = {t.id for t in below if t.id not in busy and t.attempt}  # their items go with them
     below = [t for t in below if map_of(t.id) not in gone]
     busy &= {t.id for t in below}
@@ -202,6 +195,22 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
         yield TasksReset(tuple(t.id for t in reset), "answer_changed")
     skipped = (t for t in below if t.id in kept_off and t.status not in over)
     yield from (skip(t.id, kept_off[t.id]) for t in skipped)
+
+
+def _check_answered(state: PlannerState, task: Task) -> None:
+    """Raises CommandRejected where a task has no answer that can be changed now."""
+    asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
+    if not asks or task.status is not TaskStatus.Completed:
+        why = f"it {in_words(task.status)}" if asks else "it asks nothing"
+        raise CommandRejected(
+            f"task {id_text(task.id)} is not an answered question ({why}); there is no "
+            "answer to change"
+        )
+    if task.spec.undoes is not None:
+        raise CommandRejected(
+            f"task {task.id} asked whether to undo the plan, and that is over; undo the plan again"
+        )
+    refuse_while_undoing(state)
 
 
 def _may_be_running(state: PlannerState, task: Task) -> bool:

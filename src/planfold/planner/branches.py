@@ -12,10 +12,12 @@ from planfold.errors import ConfigurationError
 from planfold.planner.conditions import ConditionFault, about_element, holds
 from planfold.planner.events import TaskStatusUpdated
 from planfold.planner.items import index_of, map_of
-from planfold.planner.references import Facts, ReferenceFault
+from planfold.planner.references import ARGUMENTS, SELF, Facts, ReferenceFault
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.undone import UNDO
 
+LEFT = "nothing more is undone: a person did not agree"
 NOTHING_FAILED = "no task before it failed or was cancelled"
 NOTHING_RAN = "the tasks before it were skipped by their conditions"
 NONE_NEEDED = "the tasks before it were skipped by hand or by their conditions"
@@ -35,6 +37,8 @@ def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
     runs, as do all in a plan without conditions, without ``run_if`` and without skipped tasks."""
     spec = task.spec
     parents = [state.tasks[i] for i in spec.depends_on]
+    if spec.undoes is not None:
+        return None if is_agreed(parents) else not_needed(task.id, LEFT)
     if spec.run_if == "failed" and not any(map(did_not_complete, parents)):
         return not_needed(task.id, NOTHING_FAILED)
     none_ran = parents and all(parent.status is TaskStatus.Skipped for parent in parents)
@@ -57,15 +61,27 @@ def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
     return not_needed(task.id, error)
 
 
+def is_agreed(parents: list[Task]) -> bool:
+    """Whether a person agreed to undo, or was not asked. ``parents`` are those of a task that
+    undoes another one."""
+    asked = [parent for parent in parents if parent.spec.undoes == 0]
+    return all(parent.result == UNDO for parent in asked)
+
+
 def not_needed(task_id: int, why: str) -> TaskStatusUpdated:
     return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=why, skip_reason="condition")
 
 
 def results_of(state: PlannerState, of: Task | None = None) -> Callable[[int | str], object]:
-    """The results that references of a task are resolved with; of an item also its element."""
-    item = 0 if of is None else of.spec.id
+    """The results that references of a task are resolved with; of an item also its element, of one
+    that undoes a task those that this one had, and its own result and arguments."""
+    item = 0 if of is None else of.spec.undoes or of.spec.id
 
     def result(task_id: int | str) -> object:
+        if task_id == SELF:
+            return state.tasks[item].result
+        if task_id == ARGUMENTS:
+            return _arguments(state.tasks[item])
         if isinstance(task_id, str):
             elements = state.tasks[map_of(item)].elements
             if elements is None:
@@ -78,6 +94,13 @@ def results_of(state: PlannerState, of: Task | None = None) -> Callable[[int | s
         return task.result
 
     return result
+
+
+def _arguments(task: Task) -> object:
+    """What the tool of a task was called with."""
+    if task.arguments is None and task.tool is not None:
+        return task.tool.arguments
+    return task.arguments
 
 
 def facts_of(state: PlannerState) -> Callable[[int], Facts]:

@@ -15,11 +15,12 @@ from planfold.planner.answers import use_of
 from planfold.planner.cancellation import as_decided, find_task, stop, with_active_items
 from planfold.planner.commands import CompleteTask, SkipTask
 from planfold.planner.events import Event, TaskDecided
+from planfold.planner.followers import reset_with_followers
 from planfold.planner.items import id_text
-from planfold.planner.revisions import reset_with_followers
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ByHand, Effect, NodeKind, Task, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import refuse_old_undo, refuse_while_undoing
 
 _COMPLETED = TaskStatus.Completed
 
@@ -67,7 +68,10 @@ def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
 
 def _refuse(state: PlannerState, task: Task) -> None:
     name = f"task {id_text(task.id)}"
-    if state.cancelled and state.outcome is None:
+    if task.spec.undoes is None:
+        refuse_while_undoing(state)
+    refuse_old_undo(state, task)
+    if state.starts_nothing and state.cancelled and state.outcome is None:
         raise CommandRejected("the plan is being cancelled; wait until it has ended")
     if task.status is _COMPLETED:
         raise CommandRejected(

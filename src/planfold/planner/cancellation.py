@@ -81,6 +81,10 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
     stop, and finished tasks stay finished."""
     if state.cancelled:
         return
+    if state.undoing:
+        raise CommandRejected(
+            "the plan is being undone; answer what it asks, or skip or cancel its undo tasks"
+        )
     if state.outcome is not None:
         raise CommandRejected(f"the plan {in_words(state.status)}; there is nothing to cancel")
     yield PlanCancelled(command.reason)

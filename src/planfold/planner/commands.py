@@ -276,7 +276,8 @@ class ForkPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_onl
     is asked; ``kept`` ones only when it is asked. ``happened`` are tasks whose effect happened, or
     may happen, in an origin after ``version``; those of effect ``once``, and those in which a model
     plans, are refused unless they are in ``repeat``. ``by`` gave the answers. ``checksum`` is that
-    of the origin's event at ``version``; :meth:`App.send` adds it.
+    of the origin's event at ``version``; :meth:`App.send` adds it. ``undone`` tasks were undone in
+    the origin after ``version``; they run again, as do those that were before.
     """
 
     origin: str
@@ -289,6 +290,7 @@ class ForkPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_onl
     by: str = ""
     approved_by: str | None = None
     checksum: str = ""
+    undone: tuple[int, ...] = ()
 
 
 class CancelTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -342,6 +344,13 @@ class CompleteTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     by: str = ""
 
 
+class UndoPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Undo what a plan that has ended did: its completed tasks that have an undo, the last one
+    first. Those that were undone stay so."""
+
+    by: str = ""
+
+
 Command = (
     Initialize
     | HandleExecutorEvent
@@ -365,4 +374,5 @@ Command = (
     | UnpausePlan
     | SkipTask
     | CompleteTask
+    | UndoPlan
 )

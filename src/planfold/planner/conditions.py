@@ -22,6 +22,7 @@ from planfold.planner.cel import check as check_cel
 from planfold.planner.items import of_item
 from planfold.planner.references import (
     IN_EXPRESSION,
+    OF_UNDO,
     Facts,
     Reference,
     ReferenceFault,
@@ -164,8 +165,8 @@ def _near(text: str, place: int) -> str:
 
 
 def references_of(spec: TaskSpec) -> list[Reference]:
-    """All references of a task: in its arguments, its condition, the list of a map and the key of a
-    wait.
+    """All references of a task to others: in its arguments, those of its undo, its condition, the
+    list of a map and the key of a wait.
 
     Raises ConditionFault where the condition cannot be read.
     """
@@ -173,6 +174,9 @@ def references_of(spec: TaskSpec) -> list[Reference]:
     found = [] if call is None else find_references(call.arguments, literal=call.literal)
     if spec.for_each is not None:
         found += find_references(spec.for_each.items)
+    if spec.undo is not None:
+        of_undo = find_references(spec.undo.tool.arguments, literal=spec.undo.tool.literal)
+        found += [reference for reference in of_undo if reference.target not in OF_UNDO]
     if spec.wait is not None and spec.wait.key is not None:
         found += find_references(spec.wait.key)
     return found if spec.when is None else [*found, *read_condition(spec.when).references.values()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from planfold import projects
@@ -24,6 +26,8 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
       ``own_profile`` holds it where it is not built in. ``summarise`` lets the model write the
       summary.
     - Workers take tasks of a higher ``priority`` (-1,000 to 1,000) first.
+    - ``undo``: whether what the plan did is undone when it fails or is cancelled, as far as its
+      tasks have an undo (``ask``: a person decides then).
     - ``project`` groups plans: a token of the service may see only those of some projects. It has
       up to 100 letters, digits and ``. _ -``; a fork has that of its origin.
 
@@ -56,3 +60,4 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     summarise: bool = False
     priority: int = 0
     project: str = projects.DEFAULT
+    undo: Literal["ask", "always", "never"] = "ask"

@@ -27,6 +27,7 @@ from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus
+from planfold.planner.undo import how_to_undo, undo_before, undo_counts
 from planfold.planner.waits import end_wait, start_wait
 
 PREPARED = "fork"  # who gives an answer that a fork was made with
@@ -56,8 +57,8 @@ def has_work(state: PlannerState, now: float) -> bool:
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
     limited = state.config.max_parallel is not None or state.config.route_limits
-    held = state.cancelled or state.paused is not None
-    if limited or held or state.schedule.maps or not state.approved:
+    approved = state.approved or state.undoing
+    if limited or state.starts_nothing or state.schedule.maps or not approved:
         return False
     return state.schedule.startable > 0
 
@@ -79,7 +80,8 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
     for task in _startable(state, command.now):
         events += _start(state, task, command.now, skipped)
     if _is_over(state):
-        events.append(_conclusion(state))
+        end = _conclusion(state)
+        events.append(undo_before(state, end.outcome) or end)
     return events
 
 
@@ -134,8 +136,8 @@ def next_due(state: PlannerState) -> tuple[float, float] | None:
     slot is due; and when that began. A retry without a slot starts when a task ends, not when time
     passes."""
     waits = [state.schedule.deadlines.next()]
-    held = state.cancelled or state.paused is not None
-    if state.schedule.waits and state.approved and not held:
+    approved = state.approved or state.undoing
+    if state.schedule.waits and approved and not state.starts_nothing:
         room = _Room(state)
         waits += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
     first = min((wait for wait in waits if wait is not None), default=None)
@@ -149,9 +151,9 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     """Free tasks, as far as the limits allow: questions, then due retries, then the rest, the
     routes taking turns so that a crowded one does not starve the others. Before the approval:
     drafting only."""
-    if state.cancelled or state.paused is not None:
+    if state.starts_nothing:
         return
-    if not state.approved:
+    if not (state.approved or state.undoing):
         drafting = (state.tasks[i] for i in state.schedule.ready.get(PLANNING, ()))
         yield from (task for task in drafting if task.spec.drafts)
         return
@@ -225,6 +227,9 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         arguments = _resolved(state, task)
     except ReferenceFault as fault:
         error = compact_error_message(str(fault), state.config.error_char_limit)
+        if spec.undoes is not None:
+            yield how_to_undo(task, error)
+            return
         yield TaskStatusUpdated(spec.id, TaskStatus.Failed, error=error)
         if task.spec.on_failure == "stop":
             yield from skip_dependents(state, [spec.id], skipped)
@@ -251,7 +256,8 @@ def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:
 def _conclusion(state: PlannerState) -> PlanningCompleted:
     summary = summary_of(state)
     outcome: PlanOutcome = "completed"
-    if state.cancelled or any(i < STRIDE for i in summary.cancelled):
+    cancelled = (state.tasks[i].spec for i in summary.cancelled if i < STRIDE)
+    if state.cancelled or any(spec.undoes is None for spec in cancelled):
         outcome = "cancelled"
     stops = any(state.tasks[i].spec.on_failure == "stop" for i in summary.failed)
     if stops and not state.cancelled:
@@ -267,6 +273,7 @@ def summary_of(state: PlannerState) -> PlanSummary:
         if not task.superseded:
             by_status[task.status].append(task.spec.id)
     skipped = by_status[TaskStatus.Skipped]
+    undone, to_undo = undo_counts(state)
     return PlanSummary(
         total=len(state.tasks),
         completed=state.schedule.counts[TaskStatus.Completed],
@@ -275,6 +282,8 @@ def summary_of(state: PlannerState) -> PlanSummary:
         cancelled=tuple(by_status[TaskStatus.Cancelled]),
         unknown=tuple(t.spec.id for t in others if t.outcome_unknown),
         by_condition=tuple(i for i in skipped if state.tasks[i].not_needed),
+        undone=undone,
+        to_undo=to_undo,
     )
 
 

@@ -153,11 +153,11 @@ class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 class TasksReset(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """These tasks are planned again: a manual retry, an answer on which they depend changed, they
-    are handlers of a task that is retried (or follow one), or a person decides about one of them
-    that did not complete."""
+    are handlers of a task that is retried (or follow one), a person decides about one of them
+    that did not complete, or they were undone and the plan continues."""
 
     task_ids: tuple[int, ...]
-    reason: Literal["retry", "answer_changed", "handler", "by_hand"]
+    reason: Literal["retry", "answer_changed", "handler", "by_hand", "undone"]
 
 
 class StepStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -285,9 +285,21 @@ class PlanForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
     checksum: str = ""
 
 
+class UndoPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The tasks ``task_ids`` are undone in this order: for each one the plan gets a task that
+    reverts it, with the next free id, and each starts when the one before has ended. With a
+    ``question`` a person is asked first; its task has the id before theirs. ``by``: the person who
+    wanted it; empty: the plan did not complete."""
+
+    task_ids: tuple[int, ...]
+    question: str = ""
+    by: str = ""
+
+
 class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How a plan ended: counts, and the ids of every task that did not complete. Those of
-    ``skipped`` that are in ``by_condition`` were not needed."""
+    ``skipped`` that are in ``by_condition`` were not needed. Of ``to_undo`` tasks ``undone`` were
+    undone."""
 
     total: int
     completed: int
@@ -296,6 +308,8 @@ class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cancelled: tuple[int, ...] = ()
     unknown: tuple[int, ...] = ()
     by_condition: tuple[int, ...] = ()
+    undone: int = 0
+    to_undo: int = 0
 
 
 class PlanningCompleted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -333,5 +347,6 @@ Event = (
     | PlanTagged
     | CheckpointNamed
     | PlanForked
+    | UndoPlanned
     | PlanningCompleted
 )

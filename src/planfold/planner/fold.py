@@ -37,6 +37,7 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    UndoPlanned,
     WaitRegistered,
     WaitStarted,
 )
@@ -49,6 +50,7 @@ from planfold.planner.step_costs import (
     fold_step_started,
 )
 from planfold.planner.sub_plans import fold_continuation, fold_report
+from planfold.planner.undone import fold_undo
 from planfold.planner.waits import fold_registration, fold_start
 
 
@@ -127,5 +129,6 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     PlanTagged: fold_tags,
     CheckpointNamed: fold_checkpoint,
     PlanForked: plan_folds.forked,
+    UndoPlanned: fold_undo,
     PlanningCompleted: plan_folds.completed,
 }

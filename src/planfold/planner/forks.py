@@ -11,7 +11,7 @@ from planfold.errors import CommandRejected
 from planfold.planner.answers import chosen_answer, kept_off_tasks
 from planfold.planner.cancellation import find_task, skip
 from planfold.planner.commands import ForkPlan
-from planfold.planner.events import Event, PlanApproved, PlanForked
+from planfold.planner.events import Event, PlanApproved, PlanForked, PlanPaused
 from planfold.planner.graph import blocks
 from planfold.planner.items import STRIDE, id_text, map_of
 from planfold.planner.maps import items_of
@@ -19,6 +19,7 @@ from planfold.planner.repeats import may_have_happened, refuse_repeats
 from planfold.planner.revisions import check_structure, hash_revision
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
+from planfold.planner.undone import is_undone
 
 MAX_DEPTH: Final = 16  # origins that follow each other
 _What = tuple[NodeKind, str | None]  # the kind of a task, and its tool or route
@@ -56,15 +57,11 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
     for task_id in command.repeat:
         find_task(state, task_id)
     change = _Change(_changed_specs(state, command.tasks), *_answers(state, command))
-    again, interrupted, kept_off = _planned_again(state, change)
+    undone = _undone(state, command.undone)
+    again, interrupted, kept_off = _planned_again(state, change, undone)
     change.leave_items_out(command.answers, again)
     _check_consent(state, command, _running(state, again, interrupted) - kept_off.keys())
-    revision_hash = state.revision_hash
-    if change.specs:
-        counted = (
-            change.specs.get(i, t.spec) for i, t in state.written().items() if not t.superseded
-        )
-        revision_hash = hash_revision(counted)
+    revision_hash = _revision(state, change)
     yield PlanForked(
         origin=command.origin,
         version=command.version,
@@ -79,11 +76,31 @@ def fork_plan(state: PlannerState, command: ForkPlan) -> Iterator[Event]:
         checksum=command.checksum,
     )
     planned = {*again, *interrupted}
-    planned |= {i for i, task in state.tasks.items() if task.status is TaskStatus.Planned}
+    waiting = (i for i, task in state.tasks.items() if task.status is TaskStatus.Planned)
+    planned |= {i for i in waiting if state.tasks[i].spec.undoes is None}
     yield from (skip(i, kept_off[i]) for i in sorted(planned & kept_off.keys()))
+    yield from _break_points(state, planned - kept_off.keys())
     approved = state.approved and revision_hash == state.revision_hash
     if command.approved_by is not None and not approved:
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _revision(state: PlannerState, change: _Change) -> str:
+    if not change.specs:
+        return state.revision_hash
+    counted = (t for t in state.written().values() if not t.superseded and t.spec.undoes is None)
+    return hash_revision(change.specs.get(t.id, t.spec) for t in counted)
+
+
+def _break_points(state: PlannerState, planned: Collection[int]) -> Iterator[Event]:
+    """Those of tasks that the fork is to run: a person wanted to look before them. The pause of a
+    plan as a whole is about its own running, and ends with it."""
+    by_pause: dict[tuple[str, str], list[int]] = {}
+    for task_id, pause in sorted(state.breakpoints.items()):
+        if task_id in planned:
+            by_pause.setdefault((pause.reason, pause.by), []).append(task_id)
+    for (reason, by), task_ids in by_pause.items():
+        yield PlanPaused(tuple(task_ids), reason, by)
 
 
 def _running(state: PlannerState, again: Iterable[int], interrupted: Iterable[int]) -> set[int]:
@@ -160,6 +177,8 @@ def tasks_to_run(state: PlannerState) -> Iterator[Task]:
 
 def _is_to_run(state: PlannerState, task_id: int) -> bool:
     task = state.tasks[task_id]
+    if task.spec.undoes is not None:
+        return False
     waiting = (TaskStatus.Planned, TaskStatus.Running, TaskStatus.NeedsClarification)
     return task.status in waiting and not state.cancelled
 
@@ -205,22 +224,29 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
     return now, later
 
 
+def _undone(state: PlannerState, later: Iterable[int]) -> list[int]:
+    """Tasks, also maps with such an item, that were undone in the origin, perhaps ``later``."""
+    undone = [task.id for task in state.tasks.values() if is_undone(state, task)]
+    return list(dict.fromkeys(map_of(i) or i for i in (*undone, *later) if i in state.tasks))
+
+
 def _planned_again(
-    state: PlannerState, change: _Change
+    state: PlannerState, change: _Change, undone: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...], dict[int, int]]:
-    """The changed tasks and all that descends from a change, as far as they had begun or ended,
-    and those that ran on an answer that was changed; other tasks that were running; and those that
-    a parent keeps from running, with that parent."""
-    reached = _below(state, [*change.specs, *change.answers])
+    """The changed and the ``undone`` tasks and all that descends from them, as far as they had
+    begun or ended, and those that ran on an answer that was changed; other tasks that were running;
+    and those that a parent keeps from running, with that parent."""
+    reached = _below(state, [*change.specs, *change.answers, *undone])
     for task_id in [i for i in change.answers if i in reached]:
         change.prepared[task_id] = change.answers.pop(task_id)
-    ids = dict.fromkeys((*change.specs, *reached))
+    ids = dict.fromkeys((*change.specs, *undone, *reached))
     below = [task for i in ids if not (task := state.tasks[i]).superseded]
     changed = {*ids, *change.answers}
     underway = [
         t
         for i, t in state.tasks.items()
         if i not in changed and map_of(i) not in changed and _is_underway(t)
+        if t.spec.undoes is None
     ]
     kept_off = kept_off_tasks(state, [*below, *underway], set())
     _check_parents(state, change, {task.id for task in below}, kept_off)
@@ -276,6 +302,7 @@ def _is_underway(task: Task) -> bool:
 def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]) -> None:
     """Raises CommandRejected for effects ``once`` that would happen again without consent."""
     happened, allowed = set(command.happened), set(command.repeat)
+    undone = set(command.undone)
     allowed |= {i for i in runs if map_of(i) in allowed}
     refused = [
         task
@@ -286,7 +313,7 @@ def _check_consent(state: PlannerState, command: ForkPlan, runs: Collection[int]
             i in happened
             if task.spec.drafts
             else task.spec.effect is Effect.Once
-            and (i in happened or may_have_happened(state, task))
+            and (i in happened or (i not in undone and may_have_happened(state, task)))
         )
     ]
     refuse_repeats(refused, "the fork")

@@ -65,9 +65,12 @@ def lane_of(spec: TaskSpec) -> str:
     waits = spec.wait is not None and spec.wait.plan is None
     if waits or spec.kind is QUESTION or spec.for_each is not None:
         return ""
-    if spec.id < STRIDE:
-        return spec.queue_route
-    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id)}"
+    return spec.queue_route if spec.id < STRIDE else lane_of_items(spec)
+
+
+def lane_of_items(spec: TaskSpec) -> str:
+    """What the items of a map wait in, of the map's own spec or of one of its items."""
+    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id) or spec.id}"
 
 
 def is_open(task: Task) -> bool:
@@ -164,7 +167,7 @@ class Schedule:
                 self._parent_changed(self._tasks[key], not shut)
         self._look_at_map(task)
         if task.status in ENDED:
-            name = f"{task.spec.queue_route}{OF_MAP}{task.spec.id}"
+            name = lane_of_items(task.spec)
             for lanes in (self.ready, self.waits, self.running):
                 lanes.pop(name, None)  # a plan of many maps looks at those that run
 

@@ -88,6 +88,7 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         retry=spec.retry,
         timeout=spec.timeout,
         stall_timeout=spec.stall_timeout,
+        limits=spec.limits,
         wait=_item_wait(spec.wait),
         route=spec.route,
         on_failure="continue",
@@ -95,6 +96,7 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         prompt=spec.prompt,
         proposed=spec.proposed,
         tainted=spec.tainted,
+        undo=spec.undo,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planfold.compaction.errors import compact_error_message
-from planfold.planner.answers import BUDGET_CHOICES, STOP
 from planfold.planner.budget import Spend
 from planfold.planner.cancellation import skip_dependents, stopped
 from planfold.planner.events import (
@@ -16,6 +15,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.items import MAX_ITEMS, id_text
 from planfold.planner.maps import items_of, list_of
+from planfold.planner.questions import BUDGET_CHOICES, STOP
 from planfold.planner.references import (
     ReferenceFault,
     described,

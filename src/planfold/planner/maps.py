@@ -21,6 +21,7 @@ from planfold.planner.references import ReferenceFault, value_of, whole_referenc
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle_all
 from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.undone import set_aside
 
 NOT_STARTED = "an item before it did not complete, or its map was stopped"
 
@@ -132,6 +133,7 @@ def drop_items(state: PlannerState, task: Task) -> None:
     for item in list(items_of(state, task)):
         key = item.spec.id
         task.item_attempts = max(task.item_attempts, item.attempt)
+        set_aside(state, item.undo_task)
         settle_all(state, key)
         for kept in (state.questions, state.steps_by_task, state.begun_by_task, state.prepared):
             kept.pop(key, None)

@@ -9,7 +9,7 @@ import msgspec
 from planfold.compaction.errors import compact_error_message
 from planfold.compaction.truncation import truncate_middle
 from planfold.errors import CommandRejected
-from planfold.planner.answers import OUTCOME_CHOICES, RETRY, receive_answer
+from planfold.planner.answers import receive_answer
 from planfold.planner.cancellation import (
     blocking_parent,
     find_task,
@@ -39,10 +39,12 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.items import id_text, map_of
+from planfold.planner.questions import OUTCOME_CHOICES, RETRY
 from planfold.planner.revisions import propose_tasks
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import abandon_step, begin_step, complete_step
 from planfold.planner.tasks import Effect, Task, TaskStatus
+from planfold.planner.undo import how_to_undo
 from planfold.retries import retry_delay
 
 _ARGUMENTS = 400  # characters of a call's arguments in a question
@@ -126,6 +128,9 @@ def _failed(
     if again and blocking_parent(state, task) is None:
         delay = retry_delay(policy, failures, command.jitter)
         yield RetryScheduled(task.id, delay, command.now + delay, error)
+        return
+    if task.spec.undoes is not None:
+        yield how_to_undo(task, error)
         return
     yield TaskStatusUpdated(task.id, TaskStatus.Failed, error=error)
     if task.spec.on_failure == "stop":

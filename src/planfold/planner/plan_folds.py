@@ -22,6 +22,7 @@ from planfold.planner.state import PlannerState, forget_parents, must_have_begun
 from planfold.planner.sub_plans import leave_family
 from planfold.planner.task_folds import answered
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
+from planfold.planner.undone import forget_undo
 
 
 def planned(state: PlannerState, event: TasksPlanned) -> None:
@@ -76,6 +77,7 @@ def forked(state: PlannerState, event: PlanForked) -> None:
     state.__dict__.pop("schedule", None)  # the changed tasks may depend on others
     for task_id, answer in event.answers.items():
         answered(state, ClarificationReceived(task_id, answer, event.by))
+    forget_undo(state)
     if event.again:
         plan_again(state, event.again, afresh=True)
     if event.interrupted:
@@ -112,4 +114,4 @@ def compacted(state: PlannerState, event: ContextCompacted) -> None:
 
 def completed(state: PlannerState, event: PlanningCompleted) -> None:
     must_have_begun(state)
-    state.outcome = event.outcome
+    state.outcome, state.undoing = event.outcome, False

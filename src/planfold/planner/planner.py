@@ -34,6 +34,7 @@ from planfold.planner.commands import (
     RevisePlan,
     SkipTask,
     TagPlan,
+    UndoPlan,
     UnpausePlan,
 )
 from planfold.planner.context import compact_context, over_budget
@@ -61,6 +62,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
 from planfold.planner.sub_plans import confirm_end, continue_sub_plan, owes_end
 from planfold.planner.tasks import Effect, ParentTask, PlanStatus, TaskStatus, in_words
+from planfold.planner.undo import undo_plan
 from planfold.planner.waits import register_wait, to_register
 from planfold.tags import check_tags
 
@@ -172,7 +174,8 @@ def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[i
                 route = spec.queue_route
                 tool = spec.tool.name if spec.tool else route
                 safe = spec.effect is Effect.Safe
-                changes.append((place, Enqueue(task_id, attempt, route, tool, priority, safe)))
+                about = (route, tool, priority, safe, spec.limits)
+                changes.append((place, Enqueue(task_id, attempt, *about)))
             case TaskStatusUpdated(task_id, status):
                 if status is not TaskStatus.Running and _was_dispatched(state, task_id):
                     changes.append((place, Settle(task_id)))
@@ -202,8 +205,8 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, a priority and a project that are not the default, tags, the
-    origins of a fork, and the parent of a sub-plan."""
+    """Title, status and counts, a priority and a project that are not the default, tags, how many
+    break-points there are, the origins of a fork, and the parent of a sub-plan."""
     counts, config = state.schedule.counts, state.config
     head: dict[str, Any] = {
         "title": state.title,
@@ -222,6 +225,8 @@ def _head(state: PlannerState) -> dict[str, Any]:
         head["project"] = config.project
     if state.tags:
         head["tags"] = list(state.tags)
+    if state.breakpoints:
+        head["breakpoints"] = len(state.breakpoints)
     return head
 
 
@@ -324,4 +329,5 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     UnpausePlan: pauses.unpause_plan,
     SkipTask: by_hand.skip_task,
     CompleteTask: by_hand.complete_task,
+    UndoPlan: undo_plan,
 }

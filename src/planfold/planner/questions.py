@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from planfold.planner.events import Then
+
+DONE, RETRY, FAILED = "done", "run it again", "failed"
+OUTCOME_CHOICES: Final = (DONE, RETRY, FAILED)
+GO_ON, STOP = "go on", "stop"
+BUDGET_CHOICES: Final = (GO_ON, STOP)
 
 
 class Question(msgspec.Struct, frozen=True, omit_defaults=True):

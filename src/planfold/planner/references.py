@@ -49,6 +49,9 @@ _STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _JOINS: Final = re.compile(r"[A-Za-z0-9_-]").match
 ITEM: Final = ("item", "index")  # targets that name the element that an item is for
+SELF: Final = "self"  # targets in the call that undoes a task: its result,
+ARGUMENTS: Final = "arguments"  # and what its tool was called with
+OF_UNDO: Final = (SELF, ARGUMENTS)
 PARAMS: Final = "params"  # the target that names the parameters of a plan that is not compiled yet
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
@@ -302,8 +305,9 @@ def _task_id(reference: Reference) -> int:
 
 
 def _follow(reference: Reference, results: Callable[[int | str], Any]) -> Any:
-    of_item = reference.target in ITEM or reference.target == PARAMS
-    target = reference.target if of_item else _task_id(reference)
+    of_item = reference.target in ITEM
+    named = of_item or reference.target in (*OF_UNDO, PARAMS)
+    target = reference.target if named else _task_id(reference)
     try:
         value = results(target)
     except ReferenceFault as fault:
@@ -315,7 +319,7 @@ def _follow(reference: Reference, results: Callable[[int | str], Any]) -> Any:
             return None
         why = "only the task of a map has it" if of_item else f"task {target} has no result"
         raise ReferenceFault(reference.text, why) from None
-    place = f"${target}" if of_item else f"task {target}'s result"
+    place = f"${target}" if named else f"task {target}'s result"
     so_far = f"${target}"
     for step in reference.path:
         if isinstance(value, dict) and value.get(f"{step}_shortened") is True:

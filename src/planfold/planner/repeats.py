@@ -9,13 +9,16 @@ from planfold.errors import CommandRejected
 from planfold.planner.items import id_text
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus
+from planfold.planner.undone import is_undone
 
 SHOWN: Final = 20  # tasks that a refusal names
 
 
 def may_have_happened(state: PlannerState, task: Task) -> bool:
     """Whether an effect of this task may have happened. One whose failure was reported counts as
-    not done, as it does for a retry."""
+    not done, as it does for a retry; so does one that was undone."""
+    if is_undone(state, task):
+        return False
     if task.by_hand is not None and task.status is TaskStatus.Completed:
         return True  # a person did it
     if task.kind is NodeKind.Clarification or not task.attempt or task.spec.for_each is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Literal
 
 import msgspec
 
@@ -16,19 +15,17 @@ from planfold.planner.cancellation import blocking_parent, find_task, stopped
 from planfold.planner.commands import Replan, RetryTask, RevisePlan, TasksProposed
 from planfold.planner.conditions import ConditionFault, references_of
 from planfold.planner.config import MAX_PRIORITY, PlannerConfig
-from planfold.planner.events import Event, PlanApproved, PlanRevised, TasksReset
+from planfold.planner.events import Event, PlanApproved, PlanRevised
+from planfold.planner.followers import redo_undone, reset_with_followers
 from planfold.planner.graph import blocks
 from planfold.planner.items import MAX_ITEMS, MAX_MAP, STRIDE, id_text, map_of, written_list
-from planfold.planner.maps import retried_with
 from planfold.planner.references import ITEM, whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
 from planfold.planner.tasks import (
     REPLANNING,
-    Effect,
     ForEach,
-    NodeKind,
     Task,
     TaskSpec,
     TaskStatus,
@@ -36,6 +33,7 @@ from planfold.planner.tasks import (
     planning_task,
 )
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import refuse_while_undoing
 from planfold.projects import check_project
 
 
@@ -83,7 +81,7 @@ def _check_map(spec: TaskSpec, for_each: ForEach) -> None:
 
 
 def _check_references(spec: TaskSpec) -> None:
-    if spec.tool is None and spec.when is None and spec.for_each is None:
+    if spec.tool is None and spec.when is None and spec.for_each is None and spec.undo is None:
         return
     try:
         references = references_of(spec)
@@ -133,6 +131,7 @@ def hash_revision(tasks: Iterable[TaskSpec]) -> str:
 
 def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     """Decide ``RevisePlan``."""
+    refuse_while_undoing(state)
     if state.cancelled:
         raise CommandRejected("the plan is cancelled; retry a task of it first, or begin a new one")
     given = {spec.id for spec in command.tasks}
@@ -148,13 +147,16 @@ def revise_plan(state: PlannerState, command: RevisePlan) -> Iterator[Event]:
     ended = {i: msgspec.structs.replace(started[i], depends_on=()) for i in over}
     check_structure(command.tasks, counted | ended)
     _check_parents(state, command.tasks, started, over)
-    revision_hash = hash_revision((*counted.values(), *command.tasks))
+    planned = (spec for spec in counted.values() if spec.undoes is None)
+    revision_hash = hash_revision((*planned, *command.tasks))
     again = any(i in given and _has_ended(task) for i, task in state.tasks.items())
     revised = again or revision_hash != state.revision_hash
     if revised:
         kept = started.keys() | given
         removed = tuple(i for i in state.written() if i not in kept)
+        redone = redo_undone(state, keep=given.union(removed, command.superseded))
         yield PlanRevised(removed, command.tasks, revision_hash, command.superseded)
+        yield from redone
     if command.approved_by is not None and (revised or not state.approved):
         yield PlanApproved(revision_hash, command.approved_by)
 
@@ -207,6 +209,7 @@ def _check_parents(
 def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
     """Decide ``Replan``: a drafting task joins the plan, and nothing new starts until what it
     plans is approved."""
+    refuse_while_undoing(state)
     if not state.config.model:
         raise CommandRejected("the plan has no model to plan with; revise it instead").about(
             "no model"
@@ -217,7 +220,9 @@ def replan(state: PlannerState, command: Replan) -> Iterator[Event]:
         raise CommandRejected("the plan is being planned already")
     above = max(state.written()) + 1
     spec = planning_task(above, f"{REPLANNING}{command.reason or 'as asked'}")
+    redone = redo_undone(state)
     yield _added(state, (spec,))
+    yield from redone
 
 
 def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Iterator[Event]:
@@ -255,7 +260,8 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
 
 
 def _added(state: PlannerState, new: tuple[TaskSpec, ...]) -> PlanRevised:
-    counted = (task.spec for task in state.written().values() if not task.superseded)
+    tasks = state.written().values()
+    counted = (t.spec for t in tasks if not t.superseded and t.spec.undoes is None)
     return PlanRevised((), new, hash_revision((*counted, *new)))
 
 
@@ -280,7 +286,7 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {id_text(task.id)} {in_words(task.status)}; only tasks that failed, "
             "were cancelled or skipped can be retried"
         )
-    if task.skip_reason == "condition":
+    if task.skip_reason == "condition" and task.spec.undoes is None:
         raise CommandRejected(
             f"task {id_text(task.id)} was skipped: {task.error}; retry a task that it depends on, "
             "or revise the plan"
@@ -293,63 +299,6 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
     yield from reset_with_followers(state, task, "retry")
-
-
-def reset_with_followers(
-    state: PlannerState, task: Task, reason: Literal["retry", "by_hand"]
-) -> Iterator[TasksReset]:
-    """Plan a task again that has ended, and what a retry plans again with it."""
-    yield from reset_all(state, [task], reason)
-
-
-def reset_all(
-    state: PlannerState, tasks: Iterable[Task], reason: Literal["retry", "by_hand"]
-) -> Iterator[TasksReset]:
-    """The same of several tasks that have ended."""
-    roots = dict.fromkeys(i for task in tasks for i in retried_with(state, task))
-    reset, again = _with_followers(state, list(roots))
-    outdated = tuple(i for i in reset if state.tasks[i].outdated)
-    if outdated:  # the steps kept for a retry depend on an answer that was changed
-        yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
-    gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
-    if rest := tuple(i for i in reset if i not in gone):
-        yield TasksReset(rest, reason)
-    if again:
-        yield TasksReset(again, "handler")
-
-
-def _with_followers(
-    state: PlannerState, frontier: list[int]
-) -> tuple[dict[int, None], tuple[int, ...]]:
-    """What a retry plans again: ``frontier`` and what was skipped or cancelled below it; and, to
-    run again from the beginning, its handlers that ran, with what is below them."""
-    reset, again = dict.fromkeys(frontier), dict[int, None]()
-    for parent in frontier:
-        for child in state.schedule.children[parent]:
-            task = state.tasks[child]
-            if child in reset or child in again or task.superseded:
-                continue
-            if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled):
-                planned = {*reset, *again}
-                above = (state.tasks[i] for i in task.spec.depends_on if i not in planned)
-                if task.spec.run_if != "completed" or not any(map(blocks, above)):
-                    revived = retried_with(state, task)
-                    reset |= dict.fromkeys(revived)
-                    frontier += revived
-            elif _may_repeat(task) and (task.spec.run_if != "completed" or parent in again):
-                again[child] = None
-                frontier.append(child)
-    return reset, tuple(again)
-
-
-def _may_repeat(task: Task) -> bool:
-    """Whether a task has ended and may run again without a person's word: one of effect once only
-    where its failure was reported."""
-    if task.status not in ENDED or task.spec.done:
-        return False
-    asks = task.kind is NodeKind.Clarification
-    failed = task.status is TaskStatus.Failed and not task.outcome_unknown
-    return asks or task.spec.effect is not Effect.Once or (failed and task.spec.for_each is None)
 
 
 def _has_not_started(task: Task) -> bool:

@@ -41,6 +41,8 @@ class PlannerState(msgspec.Struct, dict=True):
     breakpoints: dict[int, Pause] = {}  # before these tasks
     cancelled: bool = False
     cancel_reason: str = ""
+    completions: int = 0  # of tasks with an undo
+    undoing: bool = False  # tasks that undo others were added, and have not all ended
     outcome: PlanOutcome | None = None  # how the plan ended; None while it has not
     context_summary: str = ""
     context_tokens: int = 0
@@ -84,6 +86,11 @@ class PlannerState(msgspec.Struct, dict=True):
         return task.until if task is not None and task.waits else None
 
     @property
+    def starts_nothing(self) -> bool:
+        """Whether no task starts: the plan is paused, or cancelled and not being undone."""
+        return self.paused is not None or (self.cancelled and not self.undoing)
+
+    @property
     def initialized(self) -> bool:
         """Whether the plan has begun."""
         return bool(self.revision_hash)
@@ -93,6 +100,10 @@ class PlannerState(msgspec.Struct, dict=True):
         """The plan's status, derived from its tasks, its approval and its outcome."""
         if self.outcome is not None:
             return PlanStatus(self.outcome)
+        if self.undoing:
+            status = self._while_it_lasts()
+            ends = self.cancelled and status is PlanStatus.Running
+            return PlanStatus.Cancelling if ends else status
         if self.cancelled:
             return PlanStatus.Cancelling
         if not self.approved:

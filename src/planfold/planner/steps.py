@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planfold.planner.answers import BUDGET_CHOICES, GO_ON, receive_answer
+from planfold.planner.answers import receive_answer
 from planfold.planner.cancellation import stopped
 from planfold.planner.commands import (
     AddBudget,
@@ -21,6 +21,7 @@ from planfold.planner.events import (
     StepRecorded,
     StepStarted,
 )
+from planfold.planner.questions import BUDGET_CHOICES, GO_ON
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task
 

@@ -21,8 +21,8 @@ from planfold.planner.commands import (
     TaskFailed,
 )
 from planfold.planner.events import EndReported, Event, SubPlanContinued
+from planfold.planner.followers import reset_all
 from planfold.planner.items import id_text, index_of, map_of
-from planfold.planner.revisions import reset_all
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ParentTask, Task, TaskStatus
 
@@ -90,7 +90,7 @@ def _roots(state: PlannerState) -> Iterator[Task]:
     """The tasks that did not complete, and that nothing else keeps from running."""
     for task in state.written().values():
         stops = task.status is TaskStatus.Cancelled or task.spec.on_failure == "stop"
-        open_ = task.status in _OPEN and stops and not task.superseded
+        open_ = task.status in _OPEN and stops and not task.superseded and task.spec.undoes is None
         if open_ and blocking_parent(state, task) is None:
             yield task
 

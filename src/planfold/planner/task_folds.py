@@ -34,6 +34,7 @@ from planfold.planner.state import PlannerState, must_have_begun
 from planfold.planner.step_costs import settle_all
 from planfold.planner.sub_plans import stop_sub_plan
 from planfold.planner.tasks import ByHand, Task, TaskStatus
+from planfold.planner.undone import note_completion
 
 RUNNING: Final = TaskStatus.Running  # looking up a member costs more than the rest of a change
 COMPLETED: Final = TaskStatus.Completed
@@ -111,6 +112,8 @@ def _finish(state: PlannerState, task: Task, result: Any) -> None:
     remember_result(state, task, result)
     task.result = result
     task.error = None
+    if task.spec.undo is not None and task.spec.for_each is None:
+        note_completion(state, task)
 
 
 def retry_scheduled(state: PlannerState, event: RetryScheduled) -> None:

@@ -128,8 +128,20 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     plan: dict[str, Any] | None = None
 
 
+class Undo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """The call that reverts a task once it has completed. Its arguments may refer to what the
+    arguments of the task may, and to the task: ``$self`` is its result, ``$arguments`` what its
+    tool was called with. ``timeout`` is in seconds, for one attempt."""
+
+    tool: ToolCall
+    effect: Effect = Effect.Once
+    retry: RetryPolicy = RetryPolicy()
+    timeout: float | None = None
+
+
 class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A task as planned and checked: ids are resolved, references point to ``depends_on``."""
+    """A task as planned and checked: ids are resolved, references point to ``depends_on``. A task
+    that ``undoes`` another one joins the plan when that is undone."""
 
     id: int
     description: str
@@ -153,6 +165,9 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     tainted: bool = False  # proposed after the model had read untrusted text
     wait: Wait | None = None
     stall_timeout: float | None = None  # seconds without progress after which an attempt ends
+    undo: Undo | None = None  # what reverts it
+    undoes: int | None = None  # the task or item that it reverts; 0: it asks whether to undo
+    limits: tuple[str, ...] = ()  # names of shared limits that its attempts are under
 
     @property
     def queue_route(self) -> str:
@@ -274,6 +289,8 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     until: float | None = None  # of a wait: when it ends, or its time-out has passed
     signal_key: str | None = None  # of a wait for a signal: with references resolved
     plan_id: str | None = None  # of its sub-plan, once that has begun
+    completion: int = 0  # its place among the completions of tasks with an undo, from 1
+    undo_task: int = 0  # the task that undoes it; 0: there was no reason to
 
     @property
     def waits(self) -> bool:

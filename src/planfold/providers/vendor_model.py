@@ -26,6 +26,7 @@ from pydantic_ai.settings import ModelSettings
 from planfold.compaction.tokens import estimate_tokens
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, ModelUnavailable, Request, Usage
+from planfold.llm.retry_after import heed_retry_after
 from planfold.planner.budget import Spend
 from planfold.providers.conversation import answer, messages, parameters
 from planfold.providers.prices import price, with_price
@@ -80,6 +81,7 @@ class VendorModel:
                 continue
             tries += 1
             if not said.again or tries > self._endpoint.retries:
+                _heed(said.wait)
                 raise said.error
             await asyncio.sleep(self._pause(said, tries))
 
@@ -88,6 +90,7 @@ class VendorModel:
         if said.wait is None:
             # full jitter; nothing secret about it
             return random.uniform(0, min(LONGEST_PAUSE, self._first_pause * 2 ** (tries - 1)))
+        _heed(said.wait)
         if said.wait > LONGEST_WAIT:
             raise ModelUnavailable(f"{said.error} (again in {said.wait:.0f} s)") from said.error
         return said.wait
@@ -176,6 +179,12 @@ class VendorModel:
         usage = Usage(into, self._max_tokens(request))
         cost = price(self._endpoint, usage)
         return Spend(tokens=into + usage.output_tokens, cost=cost or 0.0, calls=1)
+
+
+def _heed(wait: float | None) -> None:
+    """Other attempts under the limits of this one wait too."""
+    if wait is not None and (heed := heed_retry_after.get()) is not None:
+        heed(wait)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
-from planfold.readmodels.labels import SHOWN, labels_of
+from planfold.readmodels.labels import labels_of
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import Reason, ReasonKind, paused, reasons_of, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
@@ -32,8 +32,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     Of a plan, the reasons of every task that does not merely wait for other tasks; those of equal
     reasons are put together. Of a task (``task_id``), its own reasons, then those of the tasks
     above it that hold it up in the end. ``history`` is what the task waited for and ran.
-    ``labels`` are those of the tasks that are named, by id. Of a plan with a long log at most 200
-    tasks are looked at, first those that failed, run or ask; ``left_out`` counts the others.
+    ``labels`` are those of the tasks that the reasons name, by id, and ``tools`` those that they
+    call. Of a plan with a long log at most 200 tasks are looked at, first those that failed, run or
+    ask; ``left_out`` counts the others.
     """
 
     plan_id: str
@@ -44,6 +45,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     history: tuple[PhaseSpan, ...] = ()
     labels: dict[int, str] = {}
+    tools: dict[int, str] = {}
     left_out: int = 0
 
 
@@ -111,7 +113,8 @@ def explain(
         found += merged([r for t in above for r in _all_reasons(timeline, look, t, now)])
     found += _pause_of_plan(state, task, found)
     reasons = tuple(with_holders(state, reason, now) for reason in found)
-    named = {i for r in reasons for i in (*r.tasks[:SHOWN], *r.by[:SHOWN])}
+    named = {i for r in reasons for i in (*r.tasks, *r.by) if i in state.tasks}
+    tools = {i: call.name for i in sorted(named) if (call := state.tasks[i].spec.tool) is not None}
     history: tuple[PhaseSpan, ...] = ()
     if task is not None:
         history = history_of(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
@@ -125,6 +128,7 @@ def explain(
         reasons=reasons,
         history=history,
         labels=labels_of(state.tasks[i].spec for i in sorted(named) if i in state.tasks),
+        tools=tools,
         left_out=left_out,
     )
 

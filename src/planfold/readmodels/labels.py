@@ -16,7 +16,7 @@ from planfold.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from planfold.planner.tasks import Task, TaskSpec
+    from planfold.planner.tasks import Task, TaskSpec, ToolCall
 
 SHOWN: Final = 5  # tasks that a text names
 
@@ -157,7 +157,9 @@ def guard_of(spec: TaskSpec) -> str:
 def manner_of(spec: TaskSpec) -> str:
     """How a task runs, where that is not as usual: "runs when ..., waits 2 h"."""
     guard = guard_of(spec)
-    return ", ".join(filter(None, (guard and f"runs {guard}", wait_words(spec))))
+    limits = f"under the limit{'s' * (len(spec.limits) > 1)} {', '.join(map(clean, spec.limits))}"
+    words = (guard and f"runs {guard}", wait_words(spec), limits if spec.limits else "")
+    return ", ".join(filter(None, words))
 
 
 def kind_of(spec: TaskSpec) -> str:
@@ -191,8 +193,10 @@ def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
     """A task to show: its references name the other tasks as its author did, by their labels."""
     names = {str(task_id): label for task_id, label in labels.items()}
     if spec.tool is not None:
-        arguments = rename_references(spec.tool.arguments, names, literal=spec.tool.literal)
-        spec = replace(spec, tool=replace(spec.tool, arguments=arguments))
+        spec = replace(spec, tool=_named_arguments(spec.tool, names))
+    if spec.undo is not None:
+        call = _named_arguments(spec.undo.tool, names)
+        spec = replace(spec, undo=replace(spec.undo, tool=call))
     if spec.for_each is not None:
         items = rename_references(spec.for_each.items, names)
         spec = replace(spec, for_each=replace(spec.for_each, items=items))
@@ -203,6 +207,10 @@ def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
         with suppress(ConditionFault):  # of an older version
             spec = replace(spec, when=rename_in_condition(spec.when, names))
     return spec
+
+
+def _named_arguments(call: ToolCall, names: Mapping[str, str]) -> ToolCall:
+    return replace(call, arguments=rename_references(call.arguments, names, literal=call.literal))
 
 
 def labelled(specs: Iterable[TaskSpec]) -> list[TaskSpec]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
+from planfold.planner.maps import items_of
 from planfold.planner.structure import critical_path
 from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
@@ -26,7 +27,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     ``longest`` is the task whose shortening would help most, by ``gain`` seconds at most;
     ``running`` is how long the plan takes where nothing but running takes time and everything
-    runs as early as its parents allow.
+    runs as early as its parents allow, of a map all items at once.
     """
 
     plan_id: str
@@ -50,7 +51,7 @@ def ledger_of(timeline: Timeline, now: float) -> Ledger:
     depends_on = {i: task.depends_on for i, task in state.written().items()}
     own = {i: _own(timeline, i, end, _NOT_ITS_OWN) for i in depends_on}
     waits = tuple(phase for phase in Phase if phase is not Phase.Running)
-    ran = {i: _own(timeline, i, end, waits) for i in depends_on}
+    ran = {i: _ran(timeline, i, end, waits) for i in depends_on}
     longest, gain = _most_gain(depends_on, own, {entry.task_id for entry in entries})
     return Ledger(
         plan_id=timeline.fold.plan_id,
@@ -146,6 +147,15 @@ def _planned_by(timeline: Timeline, task_id: int, cursor: float) -> int | None:
 def _own(timeline: Timeline, task_id: int, end: float, without: tuple[Phase, ...]) -> float:
     spans = timeline.spans(task_id, end)
     return sum(span.seconds(end) for span in spans if span.phase not in without)
+
+
+def _ran(timeline: Timeline, task_id: int, end: float, waits: tuple[Phase, ...]) -> float:
+    """How long a task ran; a map as long as the longest of its items."""
+    task = timeline.state.tasks[task_id]
+    if task.elements is None:
+        return _own(timeline, task_id, end, waits)
+    items = items_of(timeline.state, task)
+    return max((_own(timeline, item.id, end, waits) for item in items), default=0.0)
 
 
 def _most_gain(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from planfold.drafting.draft import Fault
+from planfold.drafting.draft import Fault, Parameter
 from planfold.planner.structure import critical_path
 from planfold.planner.tasks import TaskSpec
 from planfold.readmodels.explanation import history_of
@@ -76,13 +76,15 @@ class TimelineDrawing(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sketch(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that is still being written: its ``faults``, or its tasks and where they are drawn.
-    Tasks name others by their labels; ``notes`` are what the text says beside the tasks."""
+    Tasks name others by their labels; ``notes`` are what the text says beside the tasks. ``params``
+    are the parameters that it declares, also where values of them are faults."""
 
     faults: tuple[Fault, ...] = ()
     title: str = ""
     tasks: tuple[TaskSpec, ...] = ()
     notes: tuple[str, ...] = ()
     graph: GraphDrawing | None = None
+    params: dict[str, Parameter] = {}
 
 
 def graph_drawing(specs: Sequence[TaskSpec], revision_hash: str = "") -> GraphDrawing:

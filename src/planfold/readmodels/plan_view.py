@@ -26,9 +26,11 @@ from planfold.planner.tasks import (
     SkipReason,
     Task,
     TaskStatus,
+    Undo,
     Wait,
 )
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import is_undone
 from planfold.readmodels.reasons import waits_for
 
 
@@ -40,7 +42,9 @@ class TaskView(msgspec.Struct):
     failed ("condition"), or a person decided so ("by_hand"). ``by_hand`` is what a person decided.
     Before a task with a ``breakpoint`` the plan pauses. A map runs once for each element of
     ``for_each``; ``items`` are those runs, in order, once it has expanded. ``wait`` is what a wait
-    waits for; ``plan_id`` is the sub-plan of a task, once that has begun."""
+    waits for; ``plan_id`` is the sub-plan of a task, once that has begun. ``undo`` is the call that
+    reverts the task, and ``undone`` says that it was made; a task that ``undoes`` another
+    one was added for that (0: it asks a person whether to)."""
 
     id: int
     label: str | None
@@ -65,6 +69,9 @@ class TaskView(msgspec.Struct):
     for_each: str | None = None
     wait: Wait | None = None
     plan_id: str | None = None
+    undo: Undo | None = None
+    undoes: int | None = None
+    undone: bool = False
     items: list[TaskView] = []
 
 
@@ -180,5 +187,8 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         for_each=None if spec.for_each is None else spec.for_each.items,
         wait=spec.wait,
         plan_id=task.plan_id,
+        undo=spec.undo,
+        undoes=spec.undoes,
+        undone=is_undone(state, task),
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

@@ -21,6 +21,7 @@ from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import is_undone
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
 
@@ -39,6 +40,7 @@ class ReasonKind(StrEnum):
     Items = "items"  # of a map run
     Wait = "wait"  # for a time or a signal
     Retry = "retry"
+    SharedLimit = "shared_limit"  # over all workers has no place
     NoWorker = "no_worker"  # that lives can run it
     BusyWorker = "busy_worker"  # those that can run it have not taken it
     DeadWorker = "dead_worker"  # holds its lease
@@ -47,6 +49,7 @@ class ReasonKind(StrEnum):
     Failed = "failed"
     Skipped = "skipped"
     Cancelled = "cancelled"
+    Undone = "undone"
 
 
 class WorkerFit(msgspec.Struct, frozen=True):
@@ -66,10 +69,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     earlier. ``worker`` holds the task; ``workers`` are those that live.
     ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
     needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for;
-    ``plan_id`` is the sub-plan whose end a task waits for.
-    ``route`` is the one that no worker serves, ``tool`` the one that a worker needs. Where the task
-    has ended, ``helps`` is "retry" (or a revision), "revise" (a retry would end in the same way) or
-    None: nothing has to be done.
+    of one that failed, ``signal`` is the one that did not come. ``plan_id`` is the sub-plan whose
+    end a task waits for. ``route`` is the one that no worker
+    serves, ``tool`` the one that a worker needs. Where the task has ended, ``helps`` is "retry" (or
+    a revision), "revise" (a retry would end in the same way) or None: nothing has to be done.
     """
 
     kind: ReasonKind
@@ -112,7 +115,7 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
             return [_items(state, task)]
         case Phase.Wait:
             return [_wait(task)]
-        case _ if not state.approved and not task.spec.drafts:
+        case _ if not (state.approved or task.spec.drafts or task.spec.undoes is not None):
             return [_approval(state, task)]
         case Phase.Parents:
             return [_parents(state, task)]
@@ -301,9 +304,15 @@ def has_no_list(task: Task) -> bool:
 def _ended(state: PlannerState, task: Task) -> list[Reason]:
     error = _first_line(error_with_labels(task, state.tasks))
     match task.status:
+        case TaskStatus.Completed if is_undone(state, task):
+            by = _named(state, [task.undo_task])
+            remedy = "retry a task that did not complete: what was undone runs again"
+            said = f"was undone by {by}"
+            return [_reason(ReasonKind.Undone, task, said, remedy, by=[task.undo_task])]
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
-            return [_remedied(ReasonKind.Failed, task, f"failed{attempts}: {error}")]
+            found = _remedied(ReasonKind.Failed, task, f"failed{attempts}: {error}")
+            return [msgspec.structs.replace(found, signal=_signal_of(task))]
         case TaskStatus.Skipped if task.skip_reason == "by_hand":
             remedy = "nothing: a person decided so; a retry takes the decision back"
             return [_reason(ReasonKind.Skipped, task, f"was {error}", remedy)]
@@ -320,12 +329,17 @@ def _ended(state: PlannerState, task: Task) -> list[Reason]:
                 f": {_first_line(root.error)}" * bool(root.error)
             )
             remedy = f"retry {name}, or revise the plan"
-            return [_remedied(ReasonKind.Skipped, task, text, remedy, by=[root.id])]
+            found = _remedied(ReasonKind.Skipped, task, text, remedy, by=[root.id])
+            return [msgspec.structs.replace(found, signal=_signal_of(root))]
         case TaskStatus.Cancelled:
             unknown = ", and whether it was done is not known" if task.outcome_unknown else ""
             text = f"was cancelled{unknown}" + (f": {error}" if error else "")
             return [_remedied(ReasonKind.Cancelled, task, text)]
     return []
+
+
+def _signal_of(task: Task) -> str | None:
+    return task.spec.wait.signal if task.spec.wait is not None else None
 
 
 def _remedied(
@@ -336,6 +350,9 @@ def _remedied(
     by: Sequence[int] = (),
 ) -> Reason:
     """The end of a task that was to complete; ``retry`` is the remedy in the usual case."""
+    if task.spec.undoes is not None:
+        over = "nothing: what it was to undo has run again, or was undone by another task"
+        return _reason(kind, task, text, over if task.superseded else "undo the plan again", by=by)
     if task.superseded:
         return _reason(kind, task, text, "nothing: a revision superseded it", by=by)
     if has_no_list(task):

@@ -21,6 +21,7 @@ from planfold.planner import events as e
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import REPLANNING, Task, TaskStatus
+from planfold.planner.undo import how_to_undo
 
 Attempts = Mapping[int, tuple[int, int]]
 """Task and attempt of each event that dispatched one, by version."""
@@ -110,8 +111,11 @@ def _completed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | 
     return c.TaskCompleted(event.result) if isinstance(event, e.TaskStatusUpdated) else None
 
 
-def _failed(state: PlannerState, _: Task, first: Envelope) -> c.ExecutorEvent | None:
+def _failed(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent | None:
     """Whether a retry could have succeeded is read from whether there was one."""
+    if isinstance(first.event, e.ClarificationRequested):  # an undo that failed
+        said = _between(first.event.question, how_to_undo(task, _MARK).question)
+        return None if said is None else c.TaskFailed(said, retryable=False)
     error = _error(state, first.event)
     return None if error is None else c.TaskFailed(error, isinstance(first.event, e.RetryScheduled))
 
@@ -208,11 +212,16 @@ def _reason(state: PlannerState, task: Task, asked: e.ClarificationRequested) ->
     report = c.OutcomeUnknown(_MARK, asked.started_at, asked.ended)
     for event in handle_executor_event(state, c.HandleExecutorEvent(task.id, report)):
         if isinstance(event, e.ClarificationRequested):
-            before, _, after = event.question.partition(_MARK)
-            found = asked.question.removeprefix(before).removesuffix(after)
-            return found if before + found + after == asked.question else None
+            return _between(asked.question, event.question)
         break
     return None
+
+
+def _between(question: str, marked: str) -> str | None:
+    """What is in a question where ``marked`` has the mark."""
+    before, _, after = marked.partition(_MARK)
+    found = question.removeprefix(before).removesuffix(after)
+    return found if before + found + after == question else None
 
 
 _REPORTS: Final[dict[str, Callable[[PlannerState, Task, Envelope], c.ExecutorEvent | None]]] = {
@@ -243,6 +252,7 @@ def _forking(forked: e.PlanForked, approved_by: str | None) -> c.ForkPlan:
         by=forked.by,
         approved_by=approved_by,
         checksum=forked.checksum,
+        undone=forked.again,  # of the same effect
     )
 
 
@@ -252,6 +262,8 @@ def _by_hand(events: Sequence[Any]) -> c.Command | None:
             return c.PausePlan(task_ids, reason, by)
         case e.PlanUnpaused(task_ids, by):
             return c.UnpausePlan(task_ids, by)
+        case e.UndoPlanned(by=by):
+            return c.UndoPlan(by)
         case e.PlanTagged(added, removed, by):
             return c.TagPlan(added, removed, by)
     for event in events[:3]:  # the first ones may be resets

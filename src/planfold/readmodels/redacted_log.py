@@ -22,22 +22,23 @@ from planfold.errors import CommandRejected
 from planfold.eventstore.envelope import Envelope
 from planfold.planner import commands as c
 from planfold.planner import events as e
-from planfold.planner.answers import BUDGET_CHOICES, OUTCOME_CHOICES
 from planfold.planner.config import PlannerConfig
 from planfold.planner.items import written_json, written_list
 from planfold.planner.planner import Planner
+from planfold.planner.questions import BUDGET_CHOICES, OUTCOME_CHOICES
 from planfold.planner.references import references_in
 from planfold.planner.tasks import ForEach, TaskSpec, ToolCall, Wait
+from planfold.planner.undone import UNDO_CHOICES
 from planfold.readmodels.recorded_commands import recorded_command
 from planfold.readmodels.replay import Replayer, continues
 
 PLAN_ID: Final = "plan-redacted"
-_KEPT_ANSWERS: Final = frozenset((*OUTCOME_CHOICES, *BUDGET_CHOICES))
+_KEPT_ANSWERS: Final = frozenset((*OUTCOME_CHOICES, *BUDGET_CHOICES, *UNDO_CHOICES))
 _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
     ToolCall: {"name", "literal"},
     TaskSpec: {"route", "on_failure", "run_if"},
     ForEach: {"on_item_failure"},
-    PlannerConfig: {"route_limits", "model", "profile"},
+    PlannerConfig: {"route_limits", "model", "profile", "undo"},
     e.ClarificationRequested: {"then"},
     e.ClarificationReceived: {"leads_to"},
     e.TaskStatusUpdated: {"skip_reason"},

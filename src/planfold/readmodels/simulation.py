@@ -13,7 +13,6 @@ import msgspec
 from msgspec.structs import replace
 
 from planfold.errors import CommandRejected
-from planfold.planner.answers import GO_ON
 from planfold.planner.commands import (
     ClarificationProvided,
     Command,
@@ -34,6 +33,7 @@ from planfold.planner.events import (
     WaitStarted,
 )
 from planfold.planner.planner import Planner
+from planfold.planner.questions import GO_ON
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.waits import to_register
 from planfold.readmodels.timeline import Phase, Timeline
@@ -74,7 +74,7 @@ def simulate(
     limits = [1 if max_parallel is None else max_parallel, *(route_limits or {}).values()]
     if min(limits) < 1 or min((answers or {}).values(), default=0.0) < 0:
         raise CommandRejected("a limit must be at least 1, and a time at least 0 seconds")
-    config = state.config
+    config = replace(state.config, undo="never")  # the time that it took does not count
     changed = replace(config, route_limits={**config.route_limits, **(route_limits or {})})
     if max_parallel is not None:
         changed = replace(changed, max_parallel=max_parallel)
@@ -130,7 +130,7 @@ class _Play:
         drafting = tuple(self._state.drafting)
         for task in self._state.written().values():
             spec = task.spec
-            if not task.superseded:
+            if not task.superseded and spec.undoes is None:
                 first = () if spec.drafts else drafting
                 after = tuple(dict.fromkeys((*spec.depends_on, *first)))
                 yield replace(spec, depends_on=after)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import islice
 
 import msgspec
 
@@ -28,7 +29,10 @@ from planfold.planner.events import (
     TasksPlanned,
     TasksReset,
     TaskStatusUpdated,
+    UndoPlanned,
 )
+from planfold.planner.graph import lane_of_items
+from planfold.planner.items import map_of
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -45,6 +49,7 @@ class Phase(StrEnum):
     Retry = "retry"  # the delay before the next attempt
     PlanLimit = "plan_limit"
     RouteLimit = "route_limit"
+    MapLimit = "map_limit"  # as many items of its map run as may
     Answer = "answer"
     Budget = "budget"  # a person decides whether the plan may spend more
     Worker = "worker"  # that takes it
@@ -60,6 +65,7 @@ class Phase(StrEnum):
 # Looking up a member takes longer than what is done with it.
 APPROVAL, PARENTS, RETRY = Phase.Approval, Phase.Parents, Phase.Retry
 PLAN_LIMIT, ROUTE_LIMIT, WORKER = Phase.PlanLimit, Phase.RouteLimit, Phase.Worker
+MAP_LIMIT = Phase.MapLimit
 ANSWER, BUDGET, PAUSE = Phase.Answer, Phase.Budget, Phase.Pause
 ITEMS, WAITING = Phase.Items, Phase.Wait
 RUNNING, STOPPING, OVER = Phase.Running, Phase.Stopping, Phase.Ended
@@ -99,6 +105,7 @@ class Timeline:
         self._unapproved = _Intervals()
         self._full = _Intervals()  # the plan runs as many tasks as it may
         self._full_routes: dict[str, _Intervals] = {}
+        self._full_maps: dict[int, _Intervals] = {}
 
     def apply(self, envelope: Envelope) -> list[PhaseSpan]:
         """Advance by one event; returns the spans that it closed, also those that took no time.
@@ -119,7 +126,7 @@ class Timeline:
             if before != self.ended_at(task_id):
                 for child in state.schedule.children.get(task_id, ()):
                     closed += self._move(child, envelope)
-        self._note_limits()
+        self._note_limits(event)
         if isinstance(event, PlanRevised):
             for task_id in event.removed:  # another task may get the id
                 self._open.pop(task_id, None)
@@ -128,7 +135,11 @@ class Timeline:
 
     def _moved(self, event: object) -> Iterator[int]:
         """The tasks that an event may move: with a map its items."""
-        for task_id in _about(event):
+        about = _about(event)
+        if isinstance(event, UndoPlanned):  # the tasks that it added
+            added = len(event.task_ids) + bool(event.question)
+            about = tuple(islice(reversed(self.state.tasks), added))
+        for task_id in about:
             yield task_id
             task = self.state.tasks.get(task_id)
             if task is not None and task.elements is not None:
@@ -180,7 +191,7 @@ class Timeline:
         """The open phase up to ``end``, divided by what it waited for."""
         if open_.phase is RUNNING:
             return _attempt(task, open_, end, envelope)
-        if open_.phase in (PARENTS, RETRY, WORKER):
+        if open_.phase in (PARENTS, PAUSE, RETRY, WORKER):
             return self._planned(task, open_, end, envelope)
         return iter([PhaseSpan(task.id, open_.phase, open_.start, end)])
 
@@ -195,6 +206,8 @@ class Timeline:
                 yield PhaseSpan(task.id, APPROVAL, start, stop)
             elif open_.phase is PARENTS:
                 yield PhaseSpan(task.id, PARENTS, start, stop, self._parent(task, envelope))
+            elif open_.phase is PAUSE:
+                yield PhaseSpan(task.id, PAUSE, start, stop)
             else:
                 due = max(open_.not_before or start, start)
                 if due > start:
@@ -206,12 +219,17 @@ class Timeline:
         """A task that lacks only a slot. A wait that no limit explains is the wait for a
         worker: it continues plans, too."""
         full_route = self._full_routes.get(task.spec.queue_route, _NEVER)
+        full_map = self._full_maps.get(map_of(task.id), _NEVER)
         for begin, stop, full in self._full.divide(start, end):
             if full:
                 yield PhaseSpan(task.id, PLAN_LIMIT, begin, stop)
                 continue
             for first, last, route_full in full_route.divide(begin, stop):
-                yield PhaseSpan(task.id, ROUTE_LIMIT if route_full else WORKER, first, last)
+                if route_full:
+                    yield PhaseSpan(task.id, ROUTE_LIMIT, first, last)
+                    continue
+                for since, until, map_full in full_map.divide(first, last):
+                    yield PhaseSpan(task.id, MAP_LIMIT if map_full else WORKER, since, until)
 
     def _parent(self, task: Task, envelope: Envelope | None) -> int | None:
         """The parent that ended a wait: the event is about it, or it keeps the task from
@@ -221,13 +239,18 @@ class Timeline:
             return int(about)
         return blocking_parent(self.state, task)
 
-    def _note_limits(self) -> None:
+    def _note_limits(self, event: object) -> None:
         config, schedule = self.state.config, self.state.schedule
         if config.max_parallel is not None:
             self._full.set(schedule.slots >= config.max_parallel, self.now)
         for route, limit in config.route_limits.items():
             intervals = self._full_routes.setdefault(route, _Intervals())
             intervals.set(schedule.running_on(route) >= limit, self.now)
+        for map_id in {map_of(task_id) or task_id for task_id in _about(event)}:
+            above = self.state.tasks.get(map_id)
+            if above is not None and (of := above.spec.for_each) is not None:
+                full = schedule.running[lane_of_items(above.spec)] >= of.concurrency
+                self._full_maps.setdefault(map_id, _Intervals()).set(full, self.now)
 
 
 def phase_of(state: PlannerState, task: Task) -> Phase:

@@ -16,7 +16,7 @@ from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 LABEL_W, _ROW_H, _COUNTED_H, _BAR_H, _AXIS_H, _LEGEND_H = 250, 20, 52, 11, 26, 34
 _PAGE: Final = 50  # rows
 _TAIL_W: Final = 190  # for the words behind a row
-_QUEUED: Final = (Phase.Worker, Phase.PlanLimit, Phase.RouteLimit)
+_QUEUED: Final = (Phase.Worker, Phase.PlanLimit, Phase.RouteLimit, Phase.MapLimit)
 _WAITING: Final = (Phase.Approval, Phase.Pause, Phase.Retry, Phase.Answer, Phase.Budget)
 _RAN: Final = (Phase.Running, Phase.Stopping)
 

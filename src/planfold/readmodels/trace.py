@@ -118,7 +118,7 @@ class _Tracer:
         match event:
             case e.TasksPlanned() | e.PlanRevised():
                 self._specs |= {spec.id: spec for spec in event.tasks}
-            case e.PlanForked():
+            case e.PlanForked() | e.UndoPlanned():
                 self._specs = {i: t.spec for i, t in self._timeline.state.tasks.items()}
             case e.MapExpanded(task_id):
                 state = self._timeline.state

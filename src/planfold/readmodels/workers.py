@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from planfold.eventstore.queue import Lease, TaskQueue, WorkerRecord
+from planfold.eventstore.queue import Lease, LimitState, TaskQueue, WorkerRecord
 from planfold.handler import is_within
 from planfold.planner.tasks import NodeKind, Task, TaskSpec
 from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
@@ -15,12 +15,14 @@ from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
 
 class QueueLook(NamedTuple):
     """A plan's rows of the task queue by task id, the owners that have certainly ended, the
-    workers that live, and how many tasks each of them holds; without rows, no workers."""
+    workers that live, and how many tasks each of them holds; without rows, no workers. ``limits``
+    are the shared limits by name, where a row is under one."""
 
     rows: Mapping[int, Lease]
     dead: frozenset[str]
     workers: Sequence[WorkerRecord]
     held: Mapping[str, int]
+    limits: Mapping[str, LimitState] = {}
 
     def is_free(self, row: Lease) -> bool:
         """Whether the next claim may take the task."""
@@ -53,16 +55,19 @@ class Unclaimed(msgspec.Struct, frozen=True):
     attended: bool
 
 
-async def look_at_queue(queue: TaskQueue, plan_id: str) -> QueueLook:
-    """Who holds the tasks of a plan now."""
+async def look_at_queue(queue: TaskQueue, plan_id: str, *, always: bool = False) -> QueueLook:
+    """Who holds the tasks of a plan now. The workers are looked up where a task is queued, or
+    ``always``."""
     rows = {row.task_id: row for row in await queue.queued(plan_id)}
-    if not rows:
+    if not (rows or always):
         return QueueLook(rows, frozenset(), (), {})
     seen = await queue.workers()
     owners = {row.owner for row in rows.values() if row.owner}
     dead = await queue.dead(owners | {worker.owner for worker in seen})
     workers = [worker for worker in seen if worker.owner not in dead]
-    look = QueueLook(rows, dead, workers, {})
+    limited = any(row.limits for row in rows.values())
+    limits = {state.name: state for state in await queue.limits()} if limited else {}
+    look = QueueLook(rows, dead, workers, {}, limits)
     serving = {w.owner for w in workers if any(w.serves(r.route, r.tool) for r in look.free)}
     held = {owner: len(await queue.owned(owner)) for owner in serving}
     return look._replace(held=held)
@@ -105,6 +110,8 @@ def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
         )
         if not look.workers:
             return found  # its remedy says it all
+    if look.may_be_served(row) and (closed := list(_closed_limits(look, row))):
+        return [*found, *[_limited(row, words, state) for words, state in closed]]
     return [*found, _unclaimed(look, row, task.spec)]
 
 
@@ -123,7 +130,7 @@ def missing_worker(look: QueueLook, row: Lease, spec: TaskSpec) -> str:
     """Which worker a free task waits for: "a worker with the tool 'train': 1 worker here, none has
     it"."""
     if look.may_be_served(row):
-        return "a worker"
+        return next((words for words, _ in _closed_limits(look, row)), "a worker")
     count = len(look.workers)
     if not count:
         return needed_worker(spec)
@@ -131,6 +138,37 @@ def missing_worker(look: QueueLook, row: Lease, spec: TaskSpec) -> str:
     if _is_on_route(look, row):
         lacks = "none has it" if spec.tool is not None else "none can run it"
     return f"{needed_worker(spec)}: {here}, {lacks}"
+
+
+def _closed_limits(look: QueueLook, row: Lease) -> Iterator[tuple[str, LimitState | None]]:
+    """The limits that hold a task back, in words: "the limit 'api': 60 of 60 starts in the last
+    60 s"."""
+    for name in row.limits:
+        state = look.limits.get(name)
+        said = f"the limit {name!r}"
+        if state is None:
+            yield f"{said}, which no worker has declared", state
+        elif state.closed_until:
+            yield f"{said}: a server has asked to wait", state
+        elif state.concurrency is not None and state.held >= state.concurrency:
+            are = "task runs" if state.concurrency == 1 else "tasks run"
+            yield f"{said}: {state.held} of {state.concurrency} {are}", state
+        elif not state.places:
+            starts = f"{state.started} of {state.starts} starts in the last {state.period:g} s"
+            yield f"{said}: {starts}", state
+
+
+def _limited(row: Lease, words: str, state: LimitState | None) -> Reason:
+    remedy = "wait until then" if state and state.opens else "wait until a task under it ends"
+    if state is None:
+        remedy = "declare it in planfold.toml, and start a worker that reads it"
+    return Reason(
+        kind=ReasonKind.SharedLimit,
+        tasks=(row.task_id,),
+        text=f"waits for {words}",
+        remedy=remedy,
+        until=state.opens if state else None,
+    )
 
 
 def needed_worker(spec: TaskSpec) -> str:

@@ -14,6 +14,9 @@ from planfold.planner.tasks import Effect
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.stalls import stall_limit
 
+Key = tuple[str, int]
+"""Aggregate and task: a worker runs one attempt of a task at a time."""
+
 CANCEL_GRACE_S = 10.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
 
@@ -129,9 +132,11 @@ class Attempt:
 
     def _honest(self, outcome: Outcome, once: bool) -> Outcome:
         """What was interrupted may have had its effect, also where it says that it failed."""
-        if once and self._cancelled and isinstance(outcome, TaskFailed):
+        if not once or not isinstance(outcome, TaskFailed):
+            return outcome
+        if self._cancelled:
             return self._unknown(outcome.error)
-        return outcome
+        return self._unknown(CUT_OFF) if self.cut_off else outcome
 
     def _unknown(self, reason: str) -> OutcomeUnknown:
         return OutcomeUnknown(reason, self.lease.started_at, ended=True)
@@ -182,6 +187,17 @@ def _failure(fault: BaseException) -> Outcome:
 def identity(lease: Lease) -> tuple[str, int, int, int]:
     """Aggregate, task, attempt and epoch of a lease."""
     return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch
+
+
+def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
+    """Stop what is not leased to this worker any more, and what was cancelled."""
+    owned = {(lease.aggregate_id, lease.task_id): lease for lease in leases}
+    for key, attempt in running.items():
+        lease = owned.get(key)
+        if lease is None or identity(lease) != attempt.identity:
+            attempt.lose()
+        elif lease.cancel:
+            attempt.cancel()
 
 
 async def cancel_tasks(

@@ -30,6 +30,7 @@ from planfold.planner.commands import (
     RevisePlan,
     SkipTask,
     TagPlan,
+    UndoPlan,
     UnpausePlan,
 )
 from planfold.planner.events import Event
@@ -231,6 +232,15 @@ class PlanDecisions(PlanReader):
             result = _recorded(result)
         command = CompleteTask(await self.task_id(plan_id, task), result, reason, by)
         return bool(await self.send(plan_id, command))
+
+    async def undo(self, plan_id: str, *, by: str = "") -> bool:
+        """Undo what a plan that has ended did: the completed tasks that have an undo, the last one
+        first. A worker runs it. False: it is being undone already, and nothing changes.
+
+        Raises:
+            CommandRejected: the plan has not ended, or there is nothing to undo.
+        """
+        return bool(await self.send(plan_id, UndoPlan(by)))
 
     async def tag(
         self,

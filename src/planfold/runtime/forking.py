@@ -27,6 +27,7 @@ from planfold.planner.repeats import SHOWN, may_have_happened
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import is_undone
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.inputs import check_id, check_new_id, check_text
 from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
@@ -60,6 +61,7 @@ class Fork(msgspec.Struct, frozen=True):
     ``plan_id`` is its own id, empty for a dry run. The tasks ``again`` were changed or descend from
     a change, and run again; those that were ``interrupted`` had begun and not ended. Those
     ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
+    It ``pauses_before`` tasks whose break-points it has from the origin.
     ``waits_for_approval``: its tasks are others than those that were approved. ``origin_waits``:
     the origin itself waits for approval at that version.
 
@@ -83,6 +85,7 @@ class Fork(msgspec.Struct, frozen=True):
     revision_hash: str
     waits_for_approval: bool
     origin_waits: bool = False
+    pauses_before: tuple[int, ...] = ()
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -197,6 +200,7 @@ class PlanForking(PlanDecisions):
             repeat=tuple(base.tasks),
             by=wanted.by,
             approved_by=wanted.approved_by,
+            undone=_undone_since(present, base),
         )
         allowed = dict.fromkeys(task_id_in(plan_id, base, key) for key in wanted.repeat)
         sources = [(plan_id, present)]
@@ -309,6 +313,12 @@ def _named_answers(
     return {task_id_in(plan_id, base, key): text for key, text in answers.items()}
 
 
+def _undone_since(present: PlannerState, base: PlannerState) -> tuple[int, ...]:
+    """Tasks that are completed in the fork, and that were undone in the origin."""
+    undone = ((base.tasks.get(i), t) for i, t in present.tasks.items() if is_undone(present, t))
+    return tuple(task.id for old, task in undone if old is not None and old.run == task.run)
+
+
 def _prepared_in(base: PlannerState) -> dict[int, str]:
     """Answers that a fork that is forked was given to questions to come."""
     tasks = base.tasks
@@ -335,6 +345,8 @@ def _tried(
     """What ``command`` would do, and its events. ``base`` becomes the state of the fork. Raises
     CommandRejected."""
     happened = {i: task.status for i, task in base.tasks.items() if may_have_happened(base, task)}
+    for task_id in command.undone:
+        happened.pop(task_id, None)
     approved, planner = base.approved, Planner(base)
     events = planner.process(command)
     for event in events:
@@ -359,6 +371,7 @@ def _tried(
         revision_hash=forked.revision_hash,
         waits_for_approval=not planner.state.approved,
         origin_waits=not approved,
+        pauses_before=tuple(sorted(planner.state.breakpoints)),
     )
     return fork, events
 

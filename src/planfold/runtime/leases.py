@@ -16,14 +16,15 @@ from typing import Any
 
 from planfold.errors import CorruptLog, PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.queue import Lease, WorkerRecord
+from planfold.eventstore.queue import Lease
 from planfold.eventstore.wakeup import WORK
-from planfold.runtime.attempt import Attempt, cancel_tasks, identity
+from planfold.runtime.attempt import Attempt, Key, cancel_tasks, heed, identity
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.share import WorkShare
-from planfold.runtime.slots import Key, Reserved, Slots
+from planfold.runtime.slots import Reserved, Slots
+from planfold.runtime.worker_loop import EVERY_S
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
@@ -37,7 +38,7 @@ REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be 
 
 
 class Leases:
-    """The table of leased tasks of one worker. ``record`` describes the worker to others,
+    """The table of leased tasks of one worker. ``enter`` makes the worker known to others,
     ``trouble`` gets what does not work."""
 
     def __init__(
@@ -45,7 +46,7 @@ class Leases:
         store: EventStore,
         slots: Slots,
         runner: Runner,
-        record: Callable[[], WorkerRecord],
+        enter: Callable[[], Awaitable[None]],
         trouble: Callable[[PlanfoldError], None],
     ) -> None:
         self._store = store
@@ -53,7 +54,7 @@ class Leases:
         self._owner = slots.owner
         self._slots = slots
         self._runner = runner
-        self._record = record
+        self._enter = enter
         self._trouble = trouble
         self._share = WorkShare(store.queue, slots)
         self._running: dict[Key, Attempt] = {}
@@ -64,6 +65,7 @@ class Leases:
         self._entered = False
         self._doubt = False
         self._full = False  # the last claim left tasks behind
+        self._opens_in = EVERY_S  # seconds after which a limit may give a task a place
         self._renewed_at = 0.0, 0.0  # loop time and the store's clock
         self._last_round: float | None = None
         self._made_room_at = float("-inf")  # loop time
@@ -103,7 +105,7 @@ class Leases:
             raise
         finally:
             self._last_round = loop.time()
-        return self._share.pause
+        return min(self._share.pause, self._opens_in)
 
     def _note_standstill(self, now: float) -> None:
         passed = now - (self._last_round or now)
@@ -119,7 +121,7 @@ class Leases:
 
     async def _keep(self) -> None:
         if not self._entered:
-            await self._queue.enter(self._record())
+            await self._enter()
             self._entered = True
         if self._is_renewal_due():
             began = asyncio.get_running_loop().time(), self._store.clock()
@@ -158,7 +160,7 @@ class Leases:
             self._doubt = True
             raise
         known = before | self._known() | self._ended
-        self._heed(running, leases)
+        heed(running, leases)
         kept = set(map(identity, self._surplus))
         self._surplus = deque(lease for lease in leases if identity(lease) in kept)
         for lease in leases:
@@ -170,31 +172,26 @@ class Leases:
         mine = {_reserved(a.lease) for a in attempts if not a.basis.failed}
         return mine | set(map(_reserved, self._surplus)) | self._slots.reserved
 
-    @staticmethod
-    def _heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
-        """Stop what is not ours any more, and what was cancelled."""
-        owned = {(lease.aggregate_id, lease.task_id): lease for lease in leases}
-        for key, attempt in running.items():
-            lease = owned.get(key)
-            if lease is None or identity(lease) != attempt.identity:
-                attempt.lose()
-            elif lease.cancel:
-                attempt.cancel()
-
     async def _adopt(self, lease: Lease) -> None:
         """A task that is leased to this worker but never began here."""
         slots = self._slots
         busy = bool(self._running or slots.reserved)
-        if slots.open and slots.free > 0 and not (busy and (lease.suspect or slots.alone)):
+        # Under a limit it would begin later than its start was counted.
+        if (
+            not lease.limits
+            and slots.open
+            and slots.free > 0
+            and not (busy and (lease.suspect or slots.alone))
+        ):
             slots.alone = slots.alone or lease.suspect
             self._begin(lease)
         else:
-            await self._queue.release(self._owner, lease, started=False)
+            await self._queue.release(self._owner, lease, started=False, counts=False)
 
     # --- claim and begin ----------------------------------------------------------------------
 
     async def _claim(self) -> None:
-        slots = self._slots
+        slots, self._opens_in = self._slots, EVERY_S
         self._begin_surplus()
         kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
         left = await self._share.review(asyncio.get_running_loop().time(), kinds)
@@ -217,6 +214,7 @@ class Leases:
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
         self._begin_surplus()
+        self._opens_in = EVERY_S if self._full else await self._queue.opens_in() or EVERY_S
 
     def _half(self) -> int:
         return max(1, self._slots.concurrency // 2)
@@ -288,6 +286,8 @@ class Leases:
             self._done(attempt)
             if attempt.to_release is None:
                 self._forget(attempt)
+                if attempt.lease.limits:  # they may have a place now
+                    self._store.wakeup.notify(WORK)
             elif not self._stopping:
                 self._doubts()  # the next round gives it back
 
@@ -319,8 +319,8 @@ class Leases:
         """Release what ended without a report; again in the next round where that fails."""
         for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
             if attempt.basis.durable:
-                started = attempt.to_release is True
-                await self._queue.release(self._owner, attempt.lease, started=started)
+                started, began = attempt.to_release is True, attempt.began_at > 0.0
+                await self._queue.release(self._owner, attempt.lease, started=started, counts=began)
             elif not attempt.basis.failed:
                 continue  # its lease is on its way
             self._forget(attempt)

@@ -156,7 +156,7 @@ class Log:
         matching events after its own checkpoint, in order, in batches of at most ``batch`` events.
 
         It runs without end, or up to the position ``until`` of an event, for example
-        ``await app.log.last_position()``.
+        ``await app.log.last_position()``; where that was archived, up to the last one before it.
 
         Raises:
             ConfigurationError: a checkpoint is of another store or epoch, or beyond the log's end.

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from planfold.eventstore.envelope import Envelope
 from planfold.eventstore.port import EventStore
+from planfold.planner.events import (
+    ClarificationReceived,
+    PlanApproved,
+    PlanPaused,
+    PlanUnpaused,
+    RetryScheduled,
+    TaskDecided,
+    TasksReset,
+    TaskStatusUpdated,
+)
 from planfold.planner.items import id_text
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import PlanStatus
+from planfold.planner.tasks import Pause, PlanStatus, Task
 from planfold.planner.transitions import ENDED
 from planfold.printable import printable
+from planfold.readmodels.labels import counted, name_of
 from planfold.retries import RetryPolicy
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.mailbox import Mailbox
@@ -28,13 +39,15 @@ _log = logging.getLogger("planfold.notify")
 OLDEST_S: Final = 7 * 86_400.0
 LONGEST = 300  # characters of a text
 MOST_ERRORS = 5
+LOOKED_AT = 256  # later events
 
 Finder = Callable[[Envelope, PlannerState], Notification | None]
 
 
 class Notifier:
-    """Calls ``deliver`` for the kinds of ``on``. A question that was answered, or a plan
-    that was approved, before it could be delivered is left out, and so is an old end."""
+    """Calls ``deliver`` for the kinds of ``on``. A question that was answered, a plan that was
+    approved or a pause that has ended before it could be delivered is left out, and so is an old
+    end."""
 
     def __init__(
         self, store: EventStore, name: str, deliver: Deliver, on: Collection[NotificationKind]
@@ -51,33 +64,56 @@ class Notifier:
             CorruptLog: this version cannot read the plan.
             Exception: what ``deliver`` raised.
         """
-        find = _FINDERS.get(envelope.event_type)
-        if find is None or not await self._is_news(envelope):
+        if not await self._is_news(envelope):
             return
         try:
-            await self._send(envelope, find)
+            await self._send(envelope)
         except Exception as fault:
             _log.warning("%s: event %s was not delivered: %s", self._name, envelope.event_id, fault)
             raise
 
     async def _is_news(self, envelope: Envelope) -> bool:
         """What can be said without the state of the plan, which takes longer to read."""
-        if envelope.event_type == "PlanningCompleted":
+        kind = envelope.event_type
+        if kind == "PlanningCompleted":
             return self._store.clock() - envelope.recorded_at <= OLDEST_S
-        if envelope.event_type == "TaskStatusUpdated":  # most are of plans that were approved
+        if kind not in _MAY_REACH:
+            return kind in _FINDERS
+        if "paused" in self._on or kind in _FINDERS:  # most are of plans without break-points
             head = await self._store.head(envelope.aggregate_id)
-            waiting = PlanStatus.AwaitingApproval.value
-            return head is not None and head.head.get("status") == waiting
-        return True
+            if head is None:
+                return False
+            waits = head.head.get("status") == PlanStatus.AwaitingApproval.value
+            paused = kind == "PlanPaused" or bool(head.head.get("breakpoints"))
+            return paused or (waits and kind in _FINDERS)
+        return False
 
-    async def _send(self, envelope: Envelope, find: Finder) -> None:
+    async def _send(self, envelope: Envelope) -> None:
         planner = await Mailbox(PLAN, envelope.aggregate_id, lambda _: None).load(self._store)
         assert isinstance(planner, Planner)
         if not planner.state.version:  # it was archived since
             return
-        notification = find(envelope, planner.state)
+        find = _FINDERS.get(envelope.event_type)
+        notification = find(envelope, planner.state) if find is not None else None
+        if notification is None and envelope.event_type in _MAY_REACH:
+            notification = await self._reached(envelope, planner.state)
         if notification is not None and notification.kind in self._on:
             await self._deliver(notification)
+
+    async def _reached(self, envelope: Envelope, state: PlannerState) -> Notification | None:
+        """The plan has come to break-points by this event, and by none after it: so each is sent
+        once, however late."""
+        if state.paused is not None or state.outcome is not None or not state.approved:
+            return None
+        tasks = [state.tasks[i] for i in state.schedule.reached()]
+        tasks = [task for task in tasks if _comes_to(envelope.event, state, task)]
+        if not tasks:
+            return None
+        later = await self._store.read_versions(
+            envelope.aggregate_id, after=envelope.version, limit=LOOKED_AT
+        )
+        tasks = [t for t in tasks if not any(_comes_to(each.event, state, t) for each in later)]
+        return _at_break_points(envelope, state, tasks) if tasks else None
 
 
 def _planned(envelope: Envelope, state: PlannerState) -> Notification | None:
@@ -112,11 +148,54 @@ def _question(envelope: Envelope, state: PlannerState) -> Notification | None:
         state,
         "question",
         f"asks: {question.question}",
-        ("answer", id_text(task_id)),
+        ("answer", id_text(task_id), "TEXT"),
         task_id=task_id,
         question=question.question,
         choices=question.choices,
     )
+
+
+def _paused(envelope: Envelope, state: PlannerState) -> Notification | None:
+    """The plan as a whole; of a break-point, see :meth:`Notifier._reached`."""
+    if state.paused is None or envelope.event.task_ids:
+        return None
+    return _made(envelope, state, "paused", f"is paused{_said(state.paused)}", ("unpause",))
+
+
+def _at_break_points(
+    envelope: Envelope, state: PlannerState, tasks: Sequence[Task]
+) -> Notification:
+    first, more = tasks[0], len(tasks) - 1
+    text = f"is paused before {name_of(first.spec)}"
+    text += (f" and {counted(more, 'more task')}" if more else "") + _said(
+        state.breakpoints[first.id]
+    )
+    return _made(envelope, state, "paused", text, ("unpause",), task_id=first.id)
+
+
+def _comes_to(event: Any, state: PlannerState, task: Task) -> bool:
+    """Whether by this event the plan may have come to a break-point that it has reached: it ended
+    what the task waited for last, set it, approved the plan, or planned the task again."""
+    match event:
+        case PlanApproved() | PlanUnpaused(task_ids=()):
+            return True
+        case PlanPaused(task_ids=task_ids) | TasksReset(task_ids=task_ids):
+            return task.id in task_ids
+        case RetryScheduled(task_id=task_id):
+            return task_id == task.id
+        case ClarificationReceived(task_id=ended) | TaskDecided(task_id=ended):
+            pass
+        case TaskStatusUpdated(task_id=ended, status=status) if status in ENDED:
+            pass
+        case _:
+            return False
+    parents = [state.tasks[i] for i in task.depends_on]
+    last = max(parents, key=lambda parent: (parent.finished_at, parent.id), default=None)
+    return last is not None and last.id == ended
+
+
+def _said(pause: Pause) -> str:
+    return (f" by {pause.by}" if pause.by else "") + (f": {pause.reason}" if pause.reason else "")
 
 
 def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
@@ -125,11 +204,14 @@ def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
     failed = [state.tasks[i] for i in ids[:MOST_ERRORS] if i in state.tasks]
     errors = tuple(f"{id_text(t.id)}. {t.description}: {_first_line(t.error)}" for t in failed)
     said = f": {errors[0]}" if errors else ""
+    if envelope.event.summary.to_undo:
+        said += f" (undone: {envelope.event.summary.undone} of {envelope.event.summary.to_undo})"
     if kind == "failed":
         return _made(envelope, state, kind, f"has failed{said}", ("why",), errors=errors)
     text = f"is {kind}"
     if ids:  # the plan did without them
-        text += f", but {len(ids):,} task{'s' if len(ids) > 1 else ''} failed{said}"
+        text += f", but {len(ids):,} task{'s' if len(ids) > 1 else ''} failed"
+    text += said
     return _made(envelope, state, kind, text, ("show",), errors=errors)
 
 
@@ -166,5 +248,15 @@ _FINDERS: Final[dict[str, Finder]] = {
     "PlanForked": _planned,
     "TaskStatusUpdated": _drafted,
     "ClarificationRequested": _question,
+    "PlanPaused": _paused,
     "PlanningCompleted": _ended,
 }
+
+# Events by which a plan may come to a break-point.
+_MAY_REACH: Final = frozenset(
+    kind.__name__
+    for kind in (
+        *(TaskStatusUpdated, TaskDecided, ClarificationReceived, RetryScheduled),
+        *(TasksReset, PlanApproved, PlanPaused, PlanUnpaused),
+    )
+)

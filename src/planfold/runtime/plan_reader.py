@@ -191,7 +191,7 @@ class PlanReader:
             timeline = Present(fold)
         timeline = timeline or await self._timeline(plan_id)
         task_id = None if task is None else task_id_in(plan_id, timeline.state, task)
-        look = await look_at_queue(self.store.queue, plan_id)
+        look = await look_at_queue(self.store.queue, plan_id, always=True)
         return explain(timeline, look, self.store.clock(), task_id)
 
     async def unclaimed(self, plan_id: str, state: PlannerState | None = None) -> Unclaimed:

@@ -15,14 +15,17 @@ from planfold.eventstore.queue import Lease
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Executor, Outcome
 from planfold.executors.registry import Executors
+from planfold.llm.retry_after import heed_retry_after
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.attempt_span import OPENTELEMETRY, attempt_span
+from planfold.runtime.closings import Closings
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.reporter import Reporter
+from planfold.shared_limits import START_WITHIN_S
 
 
 class Runner:
@@ -66,6 +69,8 @@ class Runner:
         if executor is None:
             self.decline(lease)
             return
+        if lease.limits and self._store.clock() > lease.claimed_at + START_WITHIN_S:
+            return  # its start was counted too long ago: it goes back, and is claimed again
         outcome = await self._perform(attempt, executor, task, planner)
         if attempt.basis.failed or (attempt.lost and not isinstance(outcome, TaskCompleted)):
             return
@@ -100,6 +105,10 @@ class Runner:
             files_dir=self._files_dir,
             plan=planner.state,
         )
+        closings = Closings(self._store.queue, lease.limits) if lease.limits else None
+        if closings is not None:
+            context.heed_retry_after = closings.ask
+            heed_retry_after.set(closings.ask)
         attempt.began_at = self._store.clock()
         try:
             if OPENTELEMETRY not in sys.modules:
@@ -108,6 +117,8 @@ class Runner:
                 return await attempt.perform(executor, context)
         finally:
             attempt.to_release = attempt.may_have_acted
+            if closings is not None:
+                await closings.recorded()
 
     async def _find(self, attempt: Attempt) -> tuple[Task | None, Planner]:
         lease = attempt.lease

@@ -17,6 +17,7 @@ from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.planner.budget import Budget
+from planfold.shared_limits import SharedLimit, check_limits
 from planfold.tools.mcp_servers import McpServer
 from planfold.tools.notifications import NotifyTarget, check_target
 from planfold.tools.policy.policy import PolicySettings
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       notifications; a program of yours calls ``App.log.notify``.
     - ``keep_signals_s``: a wait gets signals that came up to so many seconds (a week) before it
       began.
+    - ``limits`` are the shared limits, by name, that tasks and tools may name.
 
     Raises:
         ConfigurationError: a number is out of its range, or a path holds NUL.
@@ -91,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mcp: dict[str, McpServer] = {}
     notify: dict[str, NotifyTarget] = {}
     keep_signals_s: float = 604_800.0
+    limits: dict[str, SharedLimit] = {}
 
     def __post_init__(self) -> None:
         if fault := wrong_choice(self.durability, get_args(Durability)):
@@ -101,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {count}")
+        check_limits(self.limits)
         for name, target in self.notify.items():
             check_target(name, target)
         for name in ("database", "workspace", "files_dir", "profile"):
@@ -124,6 +128,7 @@ _TYPES: Final = {
 }
 _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "budget": Budget,
+    "limits": SharedLimit,
     "mcp": McpServer,
     "models": ModelEndpoint,
     "notify": NotifyTarget,

@@ -14,9 +14,6 @@ TURNS_S = 0.02  # for which others wait at most, besides a task
 Dispatched = Sequence[tuple[QueueChange, int]]
 """Changes of the task queue with the version of their event."""
 
-Key = tuple[str, int]
-"""Aggregate and task: a worker runs one attempt of a task at a time."""
-
 Reserved = tuple[str, int, int]
 """Aggregate, task and attempt that a commit on its way leases to the worker."""
 
@@ -67,14 +64,14 @@ class Slots:
 
     def reserve(self, aggregate_id: str, change: Enqueue) -> bool:
         """Take a free place for a task, or return False. While other tasks wait in the queue,
-        only so many are taken past it as :meth:`bound` allows."""
+        only so many are taken past it as :meth:`bound` allows. Tasks under limits are claimed."""
         if not self.open or (change.tool or change.route) in self.declined:
             return False
         if self.plan_id is not None and not is_within(aggregate_id, self.plan_id):
             return False
         if self.routes is not None and change.route not in self.routes:
             return False
-        if self.alone or self.wanted < 1 or self._must_claim():
+        if self.alone or self.wanted < 1 or self._must_claim() or change.limits:
             self.waiting = True
             return False
         self.reserved.add((aggregate_id, change.task_id, change.attempt))

@@ -62,7 +62,7 @@ class Worker:
         self._observer = observer or Unobserved()
         self._store = store
         self._dispatcher = dispatcher
-        self._drain_s = drain_s
+        self._drain_s, self._undeclared = drain_s, executors.toolbox.limits
         workspace = workspace or Path.cwd()
         served = executors.routes() if routes is None else frozenset(routes)
         self._slots = Slots(self.owner, concurrency, plan_id=plan_id, routes=served)
@@ -70,7 +70,7 @@ class Worker:
         self._reporter = Reporter(store, dispatcher, self.owner, reported, self.trouble)
         files = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files)
-        self._leases = Leases(store, self._slots, runner, self._record, self.trouble)
+        self._leases = Leases(store, self._slots, runner, self._enter, self.trouble)
         due = self._handovers(executors, keep_signals_s)
         timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, due)]
         if plan_id is not None:  # signals for it come from other streams
@@ -146,6 +146,11 @@ class Worker:
         """Something does not work here; it will be tried again."""
         self.fault = fault
         self._observer.trouble(fault)
+
+    async def _enter(self) -> None:
+        await self._store.queue.enter(self._record())
+        await self._store.queue.declare(self._undeclared)
+        self._undeclared = {}  # what another worker declares later counts
 
     def _record(self) -> WorkerRecord:
         routes = self._slots.routes

@@ -305,6 +305,10 @@ class Client(Caller):
         body = h.UnpauseRequest(before=tuple(map(str, before)))
         return self._write("unpause", plan_id, body, version)
 
+    def undo(self, plan_id: str, *, version: int | None = None) -> Operation[m.Receipt]:
+        """Undo what a plan that has ended did: see :meth:`App.undo`."""
+        return self._write("undo", plan_id, h.UndoRequest(), version)
+
     def skip(
         self, plan_id: str, task: str | int, *, reason: str = "", version: int | None = None
     ) -> Operation[m.Receipt]:

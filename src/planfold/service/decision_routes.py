@@ -66,6 +66,7 @@ DECISIONS: Final = (
         Scope.Approve,
         {"task": "test", "result": {"passed": 7}},
     ),
+    deciding("undo", h.UndoRequest, "Undo what a plan that has ended did", Scope.Approve, {}),
     deciding(
         "tag",
         h.TagRequest,

@@ -38,6 +38,10 @@ class CompleteRequest(Strict, frozen=True):
     reason: ShortText = ""
 
 
+class UndoRequest(Strict, frozen=True):
+    """Undo what a plan that has ended did."""
+
+
 class TagRequest(Strict, frozen=True):
     """Add tags to the plan and remove others."""
 

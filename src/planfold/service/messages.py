@@ -75,7 +75,8 @@ class PlanSource(Strict, frozen=True):
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that was checked and not recorded. ``waves`` are tasks that could run at the same
-    time, ``critical_path`` the longest chain, ``notes`` what the text says beside the tasks."""
+    time, ``critical_path`` the longest chain, ``notes`` what the text says beside the tasks.
+    ``undo`` says whether the plan undoes what it did when it fails or is cancelled."""
 
     title: str
     goal: str
@@ -85,6 +86,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     tools: list[str]
     notes: list[str] = []
     params: tuple[ParameterValue, ...] = ()
+    undo: Literal["ask", "always", "never"] = "ask"
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

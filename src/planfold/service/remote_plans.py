@@ -304,6 +304,8 @@ class RemotePlans(PlanForking):
                 return client.skip(plan_id, task_id, reason=reason)
             case c.CompleteTask(task_id, result, reason):
                 return client.complete(plan_id, task_id, result, reason=reason)
+            case c.UndoPlan():
+                return client.undo(plan_id)
             case c.Replan(reason):
                 return client.replan(plan_id, reason)
             case c.AddBudget(budget):

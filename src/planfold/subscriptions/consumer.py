@@ -21,7 +21,7 @@ from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.consumers import ConsumerStatus, Share
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.positions import position_after
+from planfold.eventstore.positions import last_event, position_after
 from planfold.retries import RetryPolicy
 from planfold.subscriptions.assignment import partition_of, quota, to_take
 from planfold.subscriptions.feed import matches
@@ -165,8 +165,10 @@ class Consumer:
     async def caught_up(self, position: int) -> None:
         """Wait until this member has handled all events up to ``position`` in the partitions that
         it holds; ``position`` is that of an event that ``query`` may match. An event whose handler
-        failed is not waited for: its stream is retried later.
+        failed is not waited for: its stream is retried later. Where the event was archived, the
+        last one before it counts.
         """
+        position = await last_event(self._store, position, self._query)
         while not all(  # noqa: ASYNC110
             position <= self._fed and runner.handled >= min(position, runner.delivered)
             for runner in self._runners.values()

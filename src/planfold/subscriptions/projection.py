@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.positions import position_after
+from planfold.eventstore.positions import last_event, position_after
 from planfold.subscriptions.feed import PAGE, matches
 
 BATCH = 1_000
@@ -64,7 +64,7 @@ async def project(
     """Bring ``projections`` up to date and keep them so, from one subscription: each is given the
     matching events after its own checkpoint, in order, in batches of at most ``batch``, which is
     also how many wait in memory. Without end, or up to the position ``until`` of an event, for
-    example ``await store.last_position()``.
+    example ``await store.last_position()``; where that was archived, up to the last one before it.
 
     Raises:
         ConfigurationError: a checkpoint is of another store or epoch, or beyond the log's end.
@@ -73,6 +73,8 @@ async def project(
     """
     wanted = query or Query()
     places = [await _place(store, projection) for projection in projections]
+    if until is not None:
+        until = await last_event(store, until)
     if not places or (until is not None and until <= min(places)):
         return
     narrow = Query() if until is not None else Query(aggregate_id=wanted.aggregate_id)

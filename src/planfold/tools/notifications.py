@@ -11,14 +11,15 @@ import msgspec
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError
 
-NotificationKind = Literal["approval", "question", "completed", "failed", "cancelled"]
+NotificationKind = Literal["approval", "question", "paused", "completed", "failed", "cancelled"]
 
 _NAME = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 
 
 class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What happened to a plan: it waits for its approval or for an answer, or it has ended.
+    """What happened to a plan: it waits for its approval or for an answer, it is paused as a whole
+    or before a task, or it has ended.
 
     ``id`` is that of the event, so that what is sent twice can be recognised. ``at`` is when it was
     recorded (seconds since the epoch). ``text`` is one line for people, in which what would steer

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from planfold.errors import ConfigurationError
 from planfold.planner.tasks import Effect, RetryPolicy
+from planfold.shared_limits import SharedLimit
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +20,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
     identity of the MCP server that offers it; approvals hold for that one only. ``vouched``
     says that the operator trusts that server's description of it. ``result_fields`` are all fields
-    that the result can have, where they are known; conditions are checked against them.
+    that the result can have, where they are known; conditions are checked against them. ``limits``
+    are names of shared limits that its tasks are under.
 
     Example:
         from planfold import Effect
@@ -47,6 +49,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     server: str = ""
     vouched: bool = False
     result_fields: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
 
     @property
     def untrusted_description(self) -> bool:
@@ -60,6 +63,7 @@ class Toolbox:
     ``failures`` is the reason for each missing MCP server, ``left_out`` for each missing tool,
     ``warnings`` what else the operator should know of where they come from. ``absent`` are the
     shells that are not installed on this machine: a plan that names one of them has a fault.
+    ``limits`` are those that were declared, which tasks and tools may name.
     """
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
@@ -67,6 +71,7 @@ class Toolbox:
         self.failures: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
         self.warnings: list[str] = []
+        self.limits: Mapping[str, SharedLimit] = {}
         self._tools: dict[str, Tool] = {}
         for tool in tools:
             self.add(tool)

@@ -63,6 +63,7 @@ class TaskLine(_TaggedLine, frozen=True, tag="task", omit_defaults=True):
     priority: int = 0
     started_at: float | None = None
     crashes: int = 0
+    limits: str = ""
 
 
 class EventLine(_TaggedLine, frozen=True, tag="event", omit_defaults=True):

@@ -17,6 +17,7 @@ from planfold.eventstore.event_rows import new_events
 from planfold.eventstore.port import Append
 from planfold.eventstore.transfer import Tombstone, archived
 from planfold.handler import Enqueue, Settle
+from planfold.shared_limits import joined
 
 LARGEST_BYTES = 256_000_000  # of one decision; the server takes less than 1 GiB in one message
 
@@ -36,6 +37,7 @@ class QueueRow(msgspec.Struct, gc=False):
     priority: int = 0
     cancel: bool = False
     rank: int | None = None  # among those without an owner
+    limits: str = ""
 
 
 Touch = tuple[int, str, int | None, int | None]
@@ -102,7 +104,9 @@ class PendingAppend:
             if isinstance(change, Enqueue):
                 owner = append.owner if task_id in append.leased else None
                 about = (task_id, change.attempt, change.route, version, owner)
-                entered[task_id] = QueueRow(*about, change.tool, change.priority)
+                limits = joined(change.limits)
+                row = QueueRow(*about, change.tool, change.priority, limits=limits)
+                entered[task_id] = row
             elif isinstance(change, Settle):
                 entered.pop(task_id, None)
                 settled.add(task_id)
@@ -124,13 +128,13 @@ class PendingAppend:
     @property
     def is_plain(self) -> bool:
         """Whether ``append_one`` can write it: the stream should exist, there is an event, and it
-        depends on one lease at most, which it may settle."""
+        depends on one lease at most, which it may settle, and no task is under a limit."""
         append = self.append
         if append.commands or not append.events or not append.expected_version:
             return False
         if len(append.fences) > 1 or len(self.touches) != len(append.fences):
             return False
-        return not any(task.cancel for task in self.tasks)
+        return not any(task.cancel or task.limits for task in self.tasks)
 
     def plain_arguments(self) -> tuple[Any, ...]:
         """The first arguments of the statement ``append_one``: two events and one task, then
@@ -196,11 +200,11 @@ def arguments(batch: Sequence[PendingAppend], lease_s: float, clock: float | Non
         *_columns(batch, "nntnn", lambda decision: decision.touches),
         *_columns(
             batch,
-            "nnntntntnn",
+            "nnntntntnnt",
             lambda decision: [
                 (
                     *(t.task_id, t.attempt, t.route, t.cause, t.owner),
-                    *(t.cancel, t.tool, t.priority, t.rank),
+                    *(t.cancel, t.tool, t.priority, t.rank, t.limits),
                 )
                 for t in decision.tasks
             ],

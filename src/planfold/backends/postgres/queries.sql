@@ -7,8 +7,8 @@ SELECT planfold.append(
     $18::text::bigint[], $19::text::text[], $20::text::integer[], $21::text::bigint[],
     $22::text::integer[], $23::text::bigint[], $24::text::integer[], $25::text::text[],
     $26::text::bigint[], $27::text::text[], $28::text::boolean[], $29::text::text[],
-    $30::text::integer[], $31::text::integer[], $32::text::integer[], $33::text::text[],
-    $34::text::text[], $35, $36
+    $30::text::integer[], $31::text::integer[], $32::text::text[], $33::text::integer[],
+    $34::text::text[], $35::text::text[], $36, $37
 )
 -- name: append_one
 SELECT planfold.append_one(
@@ -47,29 +47,40 @@ UPDATE planfold.meta SET value = (value::bigint + 1)::text WHERE key = 'epoch' R
 -- name: find_command
 SELECT aggregate_id, body_hash FROM planfold.commands WHERE command_id = $1
 -- name: claim
--- Free rows are in lanes, one for each pair of route and tool, so that a claim skips rows that its
--- worker cannot run without reading them. $10: no suspects, which are rows that
--- two owners have lost.
+-- Free rows are in lanes, one for each route, tool and set of limits, so that a claim skips rows
+-- that its worker cannot run without reading them. $10: no suspects, which are rows that
+-- two owners have lost. Where rows under limits are among those that it may take, it takes nothing
+-- and says so ("limited"): then the statement "claim_limited" does.
 WITH RECURSIVE clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
 ), lanes AS (
-    (SELECT route, tool FROM planfold.task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1)
+    (SELECT route, tool, limits FROM planfold.task_queue WHERE owner IS NULL
+     ORDER BY route, tool, limits LIMIT 1)
     UNION ALL
-    SELECT n.route, n.tool FROM lanes l CROSS JOIN LATERAL (
-        SELECT q.route, q.tool FROM planfold.task_queue q
-        WHERE q.owner IS NULL AND (q.route, q.tool) > (l.route, l.tool)
-        ORDER BY q.route, q.tool LIMIT 1
+    SELECT n.route, n.tool, n.limits FROM lanes l CROSS JOIN LATERAL (
+        SELECT q.route, q.tool, q.limits FROM planfold.task_queue q
+        WHERE q.owner IS NULL AND (q.route, q.tool, q.limits) > (l.route, l.tool, l.limits)
+        ORDER BY q.route, q.tool, q.limits LIMIT 1
     ) n
+), under AS MATERIALIZED (
+    SELECT EXISTS (
+        SELECT FROM lanes l WHERE l.limits <> ''
+          AND ($8::text[] IS NULL OR l.route = ANY ($8)) AND l.tool <> ALL ($5::text[])
+    ) OR EXISTS (
+        SELECT FROM planfold.task_queue WHERE owner IS NOT NULL AND limits <> ''
+          AND owner <> $1 AND expires < (SELECT at FROM clock)
+    ) AS limited
 ), shares AS (  -- how many of the first rows are in each lane: no more are locked
     SELECT f.route, f.tool, count(*) AS rows FROM (
         SELECT l.route, l.tool FROM lanes l CROSS JOIN LATERAL (
             SELECT id, priority, turn FROM planfold.task_queue q
-            WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
+            WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool AND q.limits = ''
               AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
               AND (crashes <= 1 OR NOT $10)
             ORDER BY priority DESC, turn, id LIMIT $4
         ) f
-        WHERE ($8::text[] IS NULL OR l.route = ANY ($8)) AND l.tool <> ALL ($5::text[])
+        WHERE l.limits = '' AND NOT (SELECT limited FROM under)
+          AND ($8::text[] IS NULL OR l.route = ANY ($8)) AND l.tool <> ALL ($5::text[])
           AND NOT ($10::boolean AND EXISTS (
               SELECT FROM planfold.task_queue WHERE owner = $1 AND crashes > 1
           ))
@@ -78,7 +89,7 @@ WITH RECURSIVE clock AS MATERIALIZED (
 ), free AS (
     SELECT f.id, f.priority, f.turn FROM shares s CROSS JOIN LATERAL (
         SELECT id, priority, turn FROM planfold.task_queue q
-        WHERE q.owner IS NULL AND q.route = s.route AND q.tool = s.tool
+        WHERE q.owner IS NULL AND q.route = s.route AND q.tool = s.tool AND q.limits = ''
           AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
           AND (crashes <= 1 OR NOT $10)
         ORDER BY priority DESC, turn, id LIMIT s.rows FOR UPDATE SKIP LOCKED
@@ -86,26 +97,35 @@ WITH RECURSIVE clock AS MATERIALIZED (
 ), lost AS (
     SELECT id, priority, turn FROM planfold.task_queue
     WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND (crashes = 0 OR NOT $10)
+      AND NOT (SELECT limited FROM under)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE planfold.task_queue
+    SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
+        crashes = crashes + (owner IS NOT NULL)::integer,
+        expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
+        started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT $4
+    ))
+    RETURNING *
 )
-UPDATE planfold.task_queue
-SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
-    crashes = crashes + (owner IS NOT NULL)::integer,
-    expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
-    started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
-WHERE id = ANY (ARRAY(
-    SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT $4
-))
-RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT u.limited, -c.priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, c.priority, claimed_at, started_at, crashes, limits
+FROM under u LEFT JOIN claimed c ON true
 -- name: claim_of_stream
 -- The same where the stream has so few rows that they are sorted faster than found in the lanes.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), under AS MATERIALIZED (
+    SELECT EXISTS (
+        SELECT FROM planfold.task_queue WHERE (aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND limits <> ''
+          AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
+    ) AS limited
 ), free AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE (aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/'))
+    WHERE (aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND NOT (SELECT limited FROM under)
       -- Not a condition of its own, so that no index of all free rows is read for it.
       AND CASE WHEN owner IS NULL THEN crashes <= 1 OR NOT $10 ELSE false END
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
@@ -117,25 +137,36 @@ WITH clock AS MATERIALIZED (
 ), lost AS (
     SELECT id, priority, turn FROM planfold.task_queue
     WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND (crashes = 0 OR NOT $10)
+      AND NOT (SELECT limited FROM under)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE planfold.task_queue
+    SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
+        crashes = crashes + (owner IS NOT NULL)::integer,
+        expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
+        started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT $4
+    ))
+    RETURNING *
 )
-UPDATE planfold.task_queue
-SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
-    crashes = crashes + (owner IS NOT NULL)::integer,
-    expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
-    started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
-WHERE id = ANY (ARRAY(
-    SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT $4
-))
-RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT u.limited, -c.priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, c.priority, claimed_at, started_at, crashes, limits
+FROM under u LEFT JOIN claimed c ON true
 -- name: claim_suspect
 WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+), under AS MATERIALIZED (
+    SELECT EXISTS (
+        SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 1 AND limits <> ''
+    ) OR EXISTS (
+        SELECT FROM planfold.task_queue WHERE owner IS NOT NULL AND limits <> ''
+          AND owner <> $1 AND crashes > 0 AND expires < (SELECT at FROM clock)
+    ) AS limited
 ), free AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE owner IS NULL AND crashes > 1
+    WHERE owner IS NULL AND crashes > 1 AND NOT (SELECT limited FROM under)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($4::text IS NULL OR aggregate_id = $4 OR (aggregate_id > $4 || '.' AND aggregate_id < $4 || '/')) AND aggregate_id <> ALL ($6::text[])
       AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
@@ -143,45 +174,91 @@ WITH clock AS MATERIALIZED (
 ), lost AS (
     SELECT id, priority, turn FROM planfold.task_queue
     WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND crashes > 0
+      AND NOT (SELECT limited FROM under)
       AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
       AND ($4::text IS NULL OR aggregate_id = $4 OR (aggregate_id > $4 || '.' AND aggregate_id < $4 || '/')) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE planfold.task_queue
+    SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
+        crashes = crashes + (owner IS NOT NULL)::integer,
+        expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
+        started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT 1
+    ))
+    RETURNING *
 )
-UPDATE planfold.task_queue
-SET owner = $1, epoch = epoch + 1, starts = starts + 1, claim = $7,
-    crashes = crashes + (owner IS NOT NULL)::integer,
-    expires = (SELECT at FROM clock) + $3, claimed_at = (SELECT at FROM clock),
-    started_at = CASE WHEN starts = 0 THEN (SELECT at FROM clock) ELSE started_at END
-WHERE id = ANY (ARRAY(
-    SELECT id FROM (TABLE free UNION ALL TABLE lost) f ORDER BY priority DESC, turn, id LIMIT 1
-))
-RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT u.limited, -c.priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, c.priority, claimed_at, started_at, crashes, limits
+FROM under u LEFT JOIN claimed c ON true
+-- name: claim_limited
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
+FROM planfold.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+-- name: limits
+SELECT s.name, s.starts, s.period, s.concurrency, s.started, s.held, s.opens_at, s.closed_until, c.at
+FROM (SELECT coalesce($1, extract(epoch FROM clock_timestamp())::double precision) AS at) c
+CROSS JOIN LATERAL planfold.limit_states(c.at, $2) s ORDER BY s.name
+-- name: declare_limits
+INSERT INTO planfold.limits AS l (name, starts, period, concurrency)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::double precision[], $4::integer[]) ORDER BY 1
+ON CONFLICT (name) DO UPDATE
+SET starts = excluded.starts, period = excluded.period, concurrency = excluded.concurrency
+WHERE (l.starts, l.period, l.concurrency)
+      IS DISTINCT FROM (excluded.starts, excluded.period, excluded.concurrency)
+-- name: reopen_limits
+UPDATE planfold.limits SET closed_until = 0 WHERE name = ANY ($1::text[])
+-- name: close_limits
+WITH asked AS (
+    SELECT name FROM planfold.limits WHERE name = ANY ($1::text[]) AND starts IS NOT NULL
+    ORDER BY name FOR UPDATE
+)
+UPDATE planfold.limits
+SET closed_until = greatest(closed_until, coalesce($2, extract(epoch FROM clock_timestamp())::double precision) + $3)
+WHERE name = ANY (ARRAY(SELECT name FROM asked))
 -- name: waiting_suspects
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
+)
 SELECT EXISTS (
     SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 1
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
       AND ($6::text IS NULL OR aggregate_id = $6 OR (aggregate_id > $6 || '.' AND aggregate_id < $6 || '/')) AND aggregate_id <> ALL ($4::text[])
+      AND (limits = '' OR planfold.has_places(limits, (SELECT at FROM clock), $7))
 ) OR EXISTS (
     SELECT FROM planfold.task_queue
-    WHERE owner IS NOT NULL AND owner <> $1 AND crashes > 0
-      AND expires < coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
+    WHERE owner IS NOT NULL AND owner <> $1 AND crashes > 0 AND expires < (SELECT at FROM clock)
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
       AND ($6::text IS NULL OR aggregate_id = $6 OR (aggregate_id > $6 || '.' AND aggregate_id < $6 || '/')) AND aggregate_id <> ALL ($4::text[])
+      AND (limits = '' OR planfold.has_places(limits, (SELECT at FROM clock), $7))
 )
 -- name: rows_upto
 SELECT count(*) FROM (
     SELECT FROM planfold.task_queue WHERE aggregate_id = $1 OR (aggregate_id > $1 || '.' AND aggregate_id < $1 || '/') LIMIT $2
 ) s
 -- name: claimed
-SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.task_queue WHERE owner = $1 AND claim = $2
 -- name: release
-UPDATE planfold.task_queue
-SET owner = NULL, expires = NULL, claimed_at = NULL, starts = starts - $1,
-    started_at = CASE WHEN starts > $1 THEN started_at END,
-    turn = greatest(turn, planfold.first_turn(priority, route, tool))
-WHERE aggregate_id = $2 AND task_id = $3 AND owner = $4 AND epoch = $5
+-- $6: whether its start counts under its limits.
+WITH held AS (
+    SELECT id, claimed_at FROM planfold.task_queue
+    WHERE aggregate_id = $2 AND task_id = $3 AND owner = $4 AND epoch = $5 FOR UPDATE
+), released AS (
+    UPDATE planfold.task_queue q
+    SET owner = NULL, expires = NULL, claimed_at = NULL, starts = q.starts - $1,
+        started_at = CASE WHEN q.starts > $1 THEN q.started_at END,
+        turn = greatest(q.turn, planfold.first_turn(q.priority, q.route, q.tool, q.limits))
+    FROM held WHERE q.id = held.id
+    RETURNING q.limits, held.claimed_at
+)
+DELETE FROM planfold.limit_starts WHERE ctid = ANY (ARRAY(
+    SELECT one.ctid FROM released r CROSS JOIN unnest(string_to_array(r.limits, ',')) AS w (name)
+    CROSS JOIN LATERAL (
+        SELECT s.ctid FROM planfold.limit_starts s
+        WHERE s.name = w.name AND s.at = r.claimed_at AND NOT $6::boolean LIMIT 1
+    ) one
+))
 -- name: renew
 WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
@@ -193,7 +270,7 @@ WITH clock AS MATERIALIZED (
 )
 UPDATE planfold.task_queue SET expires = (SELECT at FROM clock) + $3
 WHERE id = ANY (ARRAY(SELECT id FROM held))
-RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 -- name: enter
 WITH forgotten AS (
     DELETE FROM planfold.workers
@@ -213,7 +290,7 @@ WITH gone AS (
 )
 UPDATE planfold.task_queue
 SET owner = NULL, expires = NULL, claimed_at = NULL,
-    turn = greatest(turn, planfold.first_turn(priority, route, tool))
+    turn = greatest(turn, planfold.first_turn(priority, route, tool, limits))
 WHERE id = ANY (ARRAY(SELECT id FROM held))
 -- name: abandon
 WITH gone AS (
@@ -235,13 +312,13 @@ ORDER BY started_at, owner
 SELECT owner FROM planfold.task_queue WHERE owner = ANY ($1::text[]) GROUP BY owner
 HAVING max(expires) < coalesce($2, extract(epoch FROM clock_timestamp())::double precision)
 -- name: owned
-SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.task_queue WHERE owner = $1 ORDER BY id
 -- name: queued
-SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.task_queue WHERE aggregate_id = $1 ORDER BY id
 -- name: orphans
-SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.task_queue q
 WHERE NOT EXISTS (SELECT FROM planfold.streams s WHERE s.aggregate_id = q.aggregate_id) ORDER BY id
 -- name: discard
@@ -452,7 +529,7 @@ SELECT aggregate_id, command_id, body_hash, version, recorded_at FROM planfold.c
 WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, version, command_id
 -- name: tasks_of
 SELECT aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority,
-       started_at, crashes
+       started_at, crashes, limits
 FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[]) ORDER BY aggregate_id, id
 -- name: events_of_stream
 -- Rows until their texts are larger than $4 bytes together, at least one.
@@ -531,15 +608,15 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::doubl
 ON CONFLICT DO NOTHING RETURNING command_id
 -- name: add_tasks
 INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel,
-                                 tool, priority, started_at, crashes, turn)
+                                 tool, priority, started_at, crashes, limits, turn)
 SELECT t.id, task, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes,
-       greatest(s.turn, planfold.first_turn(priority, route, tool) - 1)
+       limits, greatest(s.turn, planfold.first_turn(priority, route, tool, limits) - 1)
        + row_number() OVER (PARTITION BY t.id ORDER BY k)
 FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[],
             $7::integer[], $8::boolean[], $9::text[], $10::integer[], $11::double precision[],
-            $12::integer[])
+            $12::integer[], $13::text[])
     WITH ORDINALITY AS t (id, task, attempt, route, cause, epoch, starts, cancel, tool, priority,
-                          started_at, crashes, k)
+                          started_at, crashes, limits, k)
 JOIN planfold.streams s ON s.aggregate_id = t.id
 ORDER BY k
 -- name: set_turns

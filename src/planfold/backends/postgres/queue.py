@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from planfold.backends.names import is_storable, require_storable
 from planfold.backends.postgres.connection import DatabaseRow, ServerConnection
 from planfold.backends.postgres.reader import STATEMENT_S, LostAnswer, Readers
 from planfold.backends.postgres.writer import PostgresWriter
 from planfold.errors import PlanfoldError
-from planfold.eventstore.queue import Due, Lease, QueueSize, Suspects, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, LimitState, QueueSize, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import event_id
 from planfold.runtime.machine import has_ended
+from planfold.shared_limits import LONGEST_CLOSED_S, START_WITHIN_S, SharedLimit, split
 
 LEASE_S = 30.0
 ARRIVE_S = 5.0  # how long a renewal waits for appends that lease tasks
@@ -42,6 +44,7 @@ class PostgresQueue:
         self._wakeup = wakeup
         self._clock = clock
         self._doubtful: list[tuple[str, int, float]] = []  # owner, claim, until when
+        self._closed = False  # tasks under limits were among those of the last claim
 
     def _now(self) -> float | None:
         return None if self._clock is None else self._clock()
@@ -99,23 +102,36 @@ class PostgresQueue:
         if found := await self._come_to_light(owner):
             return found
         token = secrets.randbits(63)
-        wanted = [owner, self._now(), LEASE_S, limit, _storable(without_tools), _storable(barred)]
-        wanted += [token, only, aggregate_id, suspects == "no"]
+        lists = (_storable(without_tools), _storable(barred))
+        wanted = [owner, self._now(), LEASE_S, limit, *lists, token, only]
+        asked = [*wanted, aggregate_id, suspects == "no"]
         if suspects == "only":
-            name, wanted = "claim_suspect", [*wanted[:3], aggregate_id, *wanted[4:8]]
+            name, asked = "claim_suspect", [*wanted[:3], aggregate_id, *wanted[4:8]]
         elif aggregate_id is not None and await self._is_small(aggregate_id):
             name = "claim_of_stream"
         else:
             name = "claim"
 
-        async def ask(session: ServerConnection) -> list[DatabaseRow]:
-            return await session.rows(name, *wanted, timeout=STATEMENT_S)
+        limited = (*wanted, aggregate_id, suspects, START_WITHIN_S)
 
         try:
-            return _claimed(await self._readers.run(ask, again=False))
+            return await self._grant(name, asked, limited)
         except LostAnswer:
             self._doubtful.append((owner, token, time.monotonic() + DOUBTFUL_S))
             raise
+
+    async def _grant(self, name: str, asked: Sequence[Any], limited: Sequence[Any]) -> list[Lease]:
+        """By this statement; where tasks under limits are among those that it may take, by another
+        one with the arguments ``limited``."""
+
+        async def ask(session: ServerConnection) -> Iterable[Iterable[Any]]:
+            rows = await session.rows(name, *asked, timeout=STATEMENT_S)
+            self._closed = rows[0]["limited"]
+            if self._closed:
+                return await session.rows("claim_limited", *limited, timeout=STATEMENT_S)
+            return [tuple(row)[1:] for row in rows if row["id"] is not None]
+
+        return _claimed(await self._readers.run(ask, again=False))
 
     async def waiting_suspects(
         self,
@@ -129,8 +145,39 @@ class PostgresQueue:
         """See :meth:`TaskQueue.waiting_suspects`."""
         only = None if routes is None else _storable(routes)
         without = (_storable(without_tools), _storable(barred))
-        asked = (owner, self._now(), *without, only, aggregate_id)
+        asked = (owner, self._now(), *without, only, aggregate_id, START_WITHIN_S)
         return bool(await self._readers.value("waiting_suspects", *asked))
+
+    async def declare(self, limits: Mapping[str, SharedLimit]) -> None:
+        """See :meth:`TaskQueue.declare`."""
+        if not limits:
+            return
+        rows = [(name, of.starts, of.period, of.concurrency) for name, of in limits.items()]
+        await self._readers.rows("declare_limits", *map(list, zip(*rows, strict=True)))
+        self._wakeup.notify(WORK)
+
+    async def limits(self) -> list[LimitState]:
+        """See :meth:`TaskQueue.limits`."""
+        rows = await self._readers.rows("limits", self._now(), START_WITHIN_S)
+        return [LimitState(*tuple(row)[:8]) for row in rows]
+
+    async def close(self, names: Iterable[str], seconds: float) -> None:
+        """See :meth:`TaskQueue.close`."""
+        about = (self._now(), min(seconds, LONGEST_CLOSED_S))
+        await self._readers.rows("close_limits", _storable(names), *about)
+
+    async def reopen(self, names: Iterable[str]) -> None:
+        """See :meth:`TaskQueue.reopen`."""
+        await self._readers.rows("reopen_limits", _storable(names))
+        self._wakeup.notify(WORK)
+
+    async def opens_in(self) -> float | None:
+        """See :meth:`TaskQueue.opens_in`."""
+        if not self._closed:
+            return None
+        rows = await self._readers.rows("limits", self._now(), START_WITHIN_S)
+        opens = [(LimitState(*tuple(row)[:8]).opens, row["at"]) for row in rows]
+        return min((max(at - now, 0.0) for at, now in opens if at is not None), default=None)
 
     async def _is_small(self, aggregate_id: str) -> bool:
         rows = await self._readers.value("rows_upto", aggregate_id, SMALL + 1)
@@ -149,11 +196,13 @@ class PostgresQueue:
                 return _claimed(rows)
         return []
 
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+    async def release(
+        self, owner: str, lease: Lease, *, started: bool, counts: bool = True
+    ) -> None:
         """See :meth:`TaskQueue.release`."""
         uncounted = 0 if started else 1
         of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
-        await self._readers.rows("release", uncounted, *of)
+        await self._readers.rows("release", uncounted, *of, counts)
         self._wakeup.notify(lease.aggregate_id, WORK)
 
     async def renew(self, owner: str) -> list[Lease]:
@@ -198,7 +247,7 @@ class PostgresQueue:
         return [Due(*row) for row in rows]
 
 
-def _claimed(rows: Iterable[DatabaseRow]) -> list[Lease]:
+def _claimed(rows: Iterable[Iterable[Any]]) -> list[Lease]:
     """In the order of the line: by priority, turn and id."""
     return [_lease(*row[3:]) for row in sorted(map(tuple, rows))]
 
@@ -224,6 +273,7 @@ def _lease(
     claimed_at: float | None,
     started_at: float | None,
     crashes: int,
+    limits: str,
 ) -> Lease:
     return Lease(
         aggregate_id=aggregate_id,
@@ -241,6 +291,7 @@ def _lease(
         claimed_at=claimed_at or 0.0,
         started_at=started_at,
         crashes=crashes,
+        limits=split(limits),
     )
 
 

@@ -73,13 +73,31 @@ CREATE TABLE planfold.task_queue (
     turn         bigint           NOT NULL DEFAULT 0,  -- place in the line of its priority
     crashes      integer          NOT NULL DEFAULT 0,  -- owners that died of it or lost it
     claimed_at   double precision,  -- when the present owner got it
-    started_at   double precision   -- when the first owner got it whose effect may have begun
+    started_at   double precision,  -- when the first owner got it whose effect may have begun
+    limits       text COLLATE "C" NOT NULL DEFAULT ''  -- names of shared limits, with commas between them
 ) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE UNIQUE INDEX task_queue_by_stream ON planfold.task_queue (aggregate_id, task_id);
-CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, priority DESC, turn, id) WHERE owner IS NULL;
+CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, limits, priority DESC, turn, id) WHERE owner IS NULL;
 CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 1;
 CREATE INDEX task_queue_expiring ON planfold.task_queue (expires) WHERE owner IS NOT NULL;
 CREATE INDEX task_queue_owned ON planfold.task_queue (owner) WHERE owner IS NOT NULL;
+CREATE INDEX task_queue_limited ON planfold.task_queue (limits) WHERE owner IS NOT NULL AND limits <> '';
+
+-- Limits by name over all workers, as the worker that started last declares them.
+CREATE TABLE planfold.limits (
+    name         text COLLATE "C" PRIMARY KEY,
+    starts       integer,  -- tasks that may start in a period; NULL: any number
+    period       double precision NOT NULL,  -- seconds
+    concurrency  integer,  -- tasks that may run at once; NULL: any number
+    closed_until double precision NOT NULL DEFAULT 0  -- a server has asked to wait until then
+) WITH (fillfactor = 50);
+
+-- Starts that still count.
+CREATE TABLE planfold.limit_starts (
+    name text COLLATE "C" NOT NULL,
+    at   double precision NOT NULL
+);
+CREATE INDEX limit_starts_by_time ON planfold.limit_starts (name, at);
 
 CREATE TABLE planfold.commands (
     command_id   text COLLATE "C" PRIMARY KEY,
@@ -199,7 +217,7 @@ CREATE FUNCTION planfold.append(
     -- "ranks", from 1 in each decision.
     task_of integer[], task_ids bigint[], task_attempts integer[], task_routes text[],
     task_causes bigint[], task_owners text[], task_cancels boolean[], task_tools text[],
-    task_priorities integer[], task_ranks integer[],
+    task_priorities integer[], task_ranks integer[], task_limits text[],
     command_of integer[], command_ids text[], command_hashes text[],
     lease_s double precision, clock double precision,
     OUT positions bigint[],  -- of the events that were written, in order
@@ -233,17 +251,17 @@ BEGIN
     IF array_position(task_owners, NULL) IS NOT NULL THEN
         FOR d, k, turn IN
             WITH entering AS (
-                SELECT t.d, t.priority, t.route, t.tool, count(*) AS n
-                FROM unnest(task_of, task_priorities, task_routes, task_tools, task_ranks)
-                    AS t (d, priority, route, tool, rank)
-                WHERE t.rank > 0 GROUP BY t.d, t.priority, t.route, t.tool
+                SELECT t.d, t.priority, t.route, t.tool, t.limits, count(*) AS n
+                FROM unnest(task_of, task_priorities, task_routes, task_tools, task_limits, task_ranks)
+                    AS t (d, priority, route, tool, limits, rank)
+                WHERE t.rank > 0 GROUP BY t.d, t.priority, t.route, t.tool, t.limits
             ), lanes AS MATERIALIZED (
-                SELECT l.priority, l.route, l.tool,
-                       planfold.first_turn(l.priority, l.route, l.tool) AS first
-                FROM (SELECT DISTINCT priority, route, tool FROM entering) l
+                SELECT l.priority, l.route, l.tool, l.limits,
+                       planfold.first_turn(l.priority, l.route, l.tool, l.limits) AS first
+                FROM (SELECT DISTINCT priority, route, tool, limits FROM entering) l
             )
             SELECT e.d, sum(e.n)::integer, min(l.first)
-            FROM entering e JOIN lanes l USING (priority, route, tool) GROUP BY e.d
+            FROM entering e JOIN lanes l USING (priority, route, tool, limits) GROUP BY e.d
         LOOP
             frees[d] := k;
             firsts[d] := turn;
@@ -418,16 +436,16 @@ BEGIN
             END LOOP;
         END IF;
         INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, cancel,
-                                         tool, priority, turn, claimed_at, started_at)
+                                         tool, priority, limits, turn, claimed_at, started_at)
         SELECT aggregates[t.d], t.task, t.attempt, t.route, t.cause, t.owner,
                (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
                CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) + lease_s END,
-               t.cancel, t.tool, t.priority, coalesce(befores[t.d] + t.rank, 0),
+               t.cancel, t.tool, t.priority, t.limits, coalesce(befores[t.d] + t.rank, 0),
                CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) END,
                CASE WHEN t.owner IS NOT NULL THEN greatest(at, decided[t.d]) END
         FROM unnest(task_of, task_ids, task_attempts, task_routes, task_causes, task_owners,
-                    task_cancels, task_tools, task_priorities, task_ranks)
-            WITH ORDINALITY AS t (d, task, attempt, route, cause, owner, cancel, tool, priority, rank, k)
+                    task_cancels, task_tools, task_priorities, task_ranks, task_limits)
+            WITH ORDINALITY AS t (d, task, attempt, route, cause, owner, cancel, tool, priority, rank, limits, k)
         WHERE t.d <> ALL (refused) ORDER BY t.k;
     END IF;
 END
@@ -479,7 +497,7 @@ END
 $$;
 
 -- The same for what most appends are: one decision on a stream that exists, which rests on one
--- lease at most. Nothing is written and "last" is NULL where the stream has moved on; nothing is
+-- lease at most and enqueues no task under a limit. Nothing is written and "last" is NULL where the stream has moved on; nothing is
 -- written and it fails with PF001 where the lease is lost. Then planfold.append tells why.
 --
 -- Most of these have one or two events and enqueue one task at most. Arrays of one element would
@@ -517,13 +535,14 @@ BEGIN
     lease_at := greatest(at, decided);
     IF frees = 1 AND new_owner IS NULL THEN  -- the same, but quicker
         SELECT turn INTO first FROM planfold.task_queue
-        WHERE owner IS NULL AND route = new_route AND tool = new_tool AND priority = new_priority
+        WHERE owner IS NULL AND route = new_route AND tool = new_tool AND limits = ''
+          AND priority = new_priority
         ORDER BY turn LIMIT 1;
         IF first IS NULL THEN
-            first := planfold.first_turn(new_priority, new_route, new_tool);
+            first := planfold.first_turn(new_priority, new_route, new_tool, '');
         END IF;
     ELSIF frees > 0 THEN
-        SELECT min(planfold.first_turn(l.priority, l.route, l.tool)) INTO first FROM (
+        SELECT min(planfold.first_turn(l.priority, l.route, l.tool, '')) INTO first FROM (
             SELECT new_priority AS priority, new_route AS route, new_tool AS tool
             WHERE new_owner IS NULL
             UNION
@@ -612,7 +631,7 @@ $$;
 
 -- The first turn that is free in a lane of the queue; where there is none, in any lane of this
 -- priority; where there is none either, the position of the next event. See turns.py of SQLite.
-CREATE FUNCTION planfold.first_turn(its_priority integer, its_route text, its_tool text)
+CREATE FUNCTION planfold.first_turn(its_priority integer, its_route text, its_tool text, its_limits text)
 RETURNS bigint LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
@@ -622,27 +641,197 @@ DECLARE
     found bigint;
 BEGIN
     SELECT turn INTO found FROM planfold.task_queue
-    WHERE owner IS NULL AND route = its_route AND tool = its_tool AND priority = its_priority
+    WHERE owner IS NULL AND route = its_route AND tool = its_tool AND limits = its_limits
+      AND priority = its_priority
     ORDER BY turn LIMIT 1;
     IF found IS NULL THEN
         WITH RECURSIVE lanes AS (
-            (SELECT route, tool FROM planfold.task_queue WHERE owner IS NULL
-             ORDER BY route, tool LIMIT 1)
+            (SELECT route, tool, limits FROM planfold.task_queue WHERE owner IS NULL
+             ORDER BY route, tool, limits LIMIT 1)
             UNION ALL
-            SELECT n.route, n.tool FROM lanes l CROSS JOIN LATERAL (
-                SELECT q.route, q.tool FROM planfold.task_queue q
-                WHERE q.owner IS NULL AND (q.route, q.tool) > (l.route, l.tool)
-                ORDER BY q.route, q.tool LIMIT 1
+            SELECT n.route, n.tool, n.limits FROM lanes l CROSS JOIN LATERAL (
+                SELECT q.route, q.tool, q.limits FROM planfold.task_queue q
+                WHERE q.owner IS NULL AND (q.route, q.tool, q.limits) > (l.route, l.tool, l.limits)
+                ORDER BY q.route, q.tool, q.limits LIMIT 1
             ) n
         )
         SELECT min((
             SELECT q.turn FROM planfold.task_queue q
-            WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
+            WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool AND q.limits = l.limits
               AND q.priority = its_priority
             ORDER BY q.turn LIMIT 1
         )) INTO found FROM lanes l;
     END IF;
     RETURN coalesce(found, (SELECT last_value FROM planfold.events_position_seq) + 1);
+END
+$$;
+
+-- The limits at a time: the starts that count then, each for its period and "grace" seconds, the
+-- tasks that are held under them, and how many may start. See places.py of SQLite.
+CREATE FUNCTION planfold.limit_states(as_of double precision, grace double precision)
+RETURNS TABLE (
+    name text, starts integer, period double precision, concurrency integer, started bigint,
+    held bigint, opens_at double precision, closed_until double precision, places bigint
+)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT l.name, l.starts, l.period, l.concurrency, coalesce(s.started, 0),
+        coalesce(h.held, 0), coalesce(f.opens_at, 0), c.closed_until,
+        CASE WHEN c.closed_until > 0 THEN 0
+             ELSE greatest(least(l.starts - coalesce(s.started, 0),
+                                 l.concurrency - coalesce(h.held, 0)), 0) END
+    FROM planfold.limits l
+    CROSS JOIN LATERAL (  -- not where the clock was set back since
+        SELECT CASE WHEN l.closed_until > as_of AND l.closed_until <= as_of + 86400
+                    THEN l.closed_until ELSE 0 END AS closed_until
+    ) c
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS started FROM planfold.limit_starts o
+        WHERE o.name = l.name AND o.at > as_of - l.period - grace AND l.starts IS NOT NULL
+    ) s ON true
+    LEFT JOIN LATERAL (  -- the one that has to be over first
+        SELECT least(o.at, as_of) + l.period + grace AS opens_at FROM planfold.limit_starts o
+        WHERE o.name = l.name AND o.at > as_of - l.period - grace AND s.started >= l.starts
+        ORDER BY o.at LIMIT 1 OFFSET greatest(s.started - l.starts, 0)
+    ) f ON true
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS held FROM planfold.task_queue q
+        WHERE q.owner IS NOT NULL AND q.limits <> '' AND q.expires >= as_of
+          AND l.name = ANY (string_to_array(q.limits, ','))
+    ) h ON true
+    ORDER BY l.name;
+END
+$$;
+
+-- Whether each of these limits has a place.
+CREATE FUNCTION planfold.has_places(limits text, at double precision, grace double precision)
+RETURNS boolean LANGUAGE sql AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM unnest(string_to_array(limits, ',')) AS w (name)
+        LEFT JOIN planfold.limit_states(at, grace) s ON s.name = w.name
+        WHERE coalesce(s.places, 0) < 1
+    )
+$$;
+
+-- A claim where tasks under limits are among those that it may take; see the statement "claim".
+-- The limits are locked first, so that claims take their places one after the other; what is
+-- counted comes from later statements.
+CREATE FUNCTION planfold.claim_limited(
+    who text, clock double precision, lease_s double precision, most integer, without text[],
+    barred text[], token bigint, only_routes text[], only_stream text, suspects text,
+    grace double precision
+) RETURNS SETOF planfold.task_queue LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET lock_timeout = '5s'
+AS $$
+DECLARE
+    now_at  double precision;
+    names   text[];
+    places  bigint[];
+    taken   bigint[];
+    ids     bigint[] := '{}';
+    wanted  integer[];  -- the places of its limits in "names"
+    one     record;
+    k       integer;
+BEGIN
+    PERFORM FROM planfold.limits ORDER BY name FOR UPDATE;
+    now_at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
+    SELECT coalesce(array_agg(s.name), '{}'), coalesce(array_agg(s.places), '{}') INTO names, places
+    FROM planfold.limit_states(now_at, grace) s;
+    taken := array_fill(0::bigint, ARRAY[cardinality(names)]);
+    IF suspects = 'only' AND EXISTS (SELECT FROM planfold.task_queue WHERE owner = who)
+       OR suspects = 'no' AND EXISTS (
+           SELECT FROM planfold.task_queue WHERE owner = who AND crashes > 1
+       ) THEN
+        RETURN;
+    END IF;
+    FOR one IN
+        WITH RECURSIVE lanes AS (
+            (SELECT route, tool, limits FROM planfold.task_queue
+             WHERE owner IS NULL AND suspects IS DISTINCT FROM 'only'
+             ORDER BY route, tool, limits LIMIT 1)
+            UNION ALL
+            SELECT n.route, n.tool, n.limits FROM lanes l CROSS JOIN LATERAL (
+                SELECT q.route, q.tool, q.limits FROM planfold.task_queue q
+                WHERE q.owner IS NULL AND (q.route, q.tool, q.limits) > (l.route, l.tool, l.limits)
+                ORDER BY q.route, q.tool, q.limits LIMIT 1
+            ) n
+        ), served AS (
+            SELECT l.route, l.tool, l.limits FROM lanes l
+            WHERE (only_routes IS NULL OR l.route = ANY (only_routes)) AND l.tool <> ALL (without)
+              AND NOT EXISTS (
+                  SELECT FROM unnest(string_to_array(l.limits, ',')) AS w (name)
+                  WHERE coalesce(places[array_position(names, w.name)], 0) < 1
+              )
+        ), free AS (
+            SELECT f.id, f.priority, f.turn, l.limits FROM served l CROSS JOIN LATERAL (
+                SELECT q.id, q.priority, q.turn FROM planfold.task_queue q
+                WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
+                  AND q.limits = l.limits
+                  AND (only_stream IS NULL OR q.aggregate_id = only_stream
+                   OR (q.aggregate_id > only_stream || '.' AND q.aggregate_id < only_stream || '/'))
+                  AND q.aggregate_id <> ALL (barred) AND (q.crashes <= 1 OR suspects IS NULL)
+                ORDER BY q.priority DESC, q.turn, q.id LIMIT most + 16  -- others may lock some
+            ) f
+        ), alone AS (
+            SELECT q.id, q.priority, q.turn, q.limits FROM planfold.task_queue q
+            WHERE q.owner IS NULL AND q.crashes > 1 AND suspects = 'only'
+              AND (only_routes IS NULL OR q.route = ANY (only_routes)) AND q.tool <> ALL (without)
+              AND (only_stream IS NULL OR q.aggregate_id = only_stream
+                   OR (q.aggregate_id > only_stream || '.' AND q.aggregate_id < only_stream || '/'))
+              AND q.aggregate_id <> ALL (barred)
+        ), lost AS (
+            SELECT q.id, q.priority, q.turn, q.limits FROM planfold.task_queue q
+            WHERE q.owner IS NOT NULL AND q.owner <> who AND q.expires < now_at
+              AND CASE suspects WHEN 'only' THEN q.crashes > 0 WHEN 'no' THEN q.crashes = 0
+                  ELSE true END
+              AND (only_routes IS NULL OR q.route = ANY (only_routes)) AND q.tool <> ALL (without)
+              AND (only_stream IS NULL OR q.aggregate_id = only_stream
+                   OR (q.aggregate_id > only_stream || '.' AND q.aggregate_id < only_stream || '/'))
+              AND q.aggregate_id <> ALL (barred)
+        )
+        SELECT f.id, f.limits FROM (TABLE free UNION ALL TABLE alone UNION ALL TABLE lost) f
+        ORDER BY f.priority DESC, f.turn, f.id
+    LOOP
+        EXIT WHEN cardinality(ids) >= most;
+        SELECT coalesce(array_agg(array_position(names, w.name)), '{}') INTO wanted
+        FROM unnest(string_to_array(one.limits, ',')) AS w (name);
+        CONTINUE WHEN EXISTS (
+            SELECT FROM unnest(wanted) AS w (k) WHERE coalesce(places[w.k] - taken[w.k], 0) < 1
+        );
+        PERFORM FROM planfold.task_queue q
+        WHERE q.id = one.id AND (q.owner IS NULL OR q.owner <> who AND q.expires < now_at)
+        FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        FOREACH k IN ARRAY wanted LOOP
+            taken[k] := taken[k] + 1;
+        END LOOP;
+        ids := ids || one.id;
+    END LOOP;
+
+    FOR k IN 1..cardinality(names) LOOP
+        IF taken[k] > 0 THEN
+            SELECT period INTO one FROM planfold.limits WHERE name = names[k] AND starts IS NOT NULL;
+            CONTINUE WHEN NOT FOUND;
+            UPDATE planfold.limit_starts SET at = now_at  -- the clock was set back
+            WHERE name = names[k] AND at > now_at;
+            DELETE FROM planfold.limit_starts
+            WHERE name = names[k] AND at <= now_at - one.period - grace;
+            INSERT INTO planfold.limit_starts (name, at)
+            SELECT names[k], now_at FROM generate_series(1, taken[k]);
+        END IF;
+    END LOOP;
+    RETURN QUERY UPDATE planfold.task_queue q
+    SET owner = who, epoch = q.epoch + 1, starts = q.starts + 1, claim = token,
+        crashes = q.crashes + (q.owner IS NOT NULL)::integer, expires = now_at + lease_s,
+        claimed_at = now_at, started_at = CASE WHEN q.starts = 0 THEN now_at ELSE q.started_at END
+    WHERE q.id = ANY (ids)
+    RETURNING q.*;
 END
 $$;
 

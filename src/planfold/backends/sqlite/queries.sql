@@ -20,31 +20,38 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: add_command
 INSERT INTO commands (command_id, aggregate_id, body_hash, version, recorded_at) VALUES (?, ?, ?, ?, ?)
 -- name: enqueue
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, epoch, starts, turn)
-VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, limits, cause, epoch, starts, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)
 -- name: enqueue_leased
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, cause, epoch, starts, owner, expires, claimed_at, started_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, ?8, ?9, ?10, ?10)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, tool, priority, limits, cause, epoch, starts, owner, expires, claimed_at, started_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, 1, ?9, ?10, ?11, ?11)
 -- name: first_turn
-SELECT min(turn) FROM task_queue WHERE priority = ? AND route = ? AND tool = ? AND owner IS NULL
+SELECT min(turn) FROM task_queue WHERE priority = ? AND route = ? AND tool = ? AND limits = ? AND owner IS NULL
 -- name: first_turn_of_all
-WITH RECURSIVE lanes (route, tool) AS (
+WITH RECURSIVE lanes (route, tool, limits) AS (
     SELECT * FROM (
-        SELECT route, tool FROM task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1
+        SELECT route, tool, limits FROM task_queue WHERE owner IS NULL
+        ORDER BY route, tool, limits LIMIT 1
     )
     UNION ALL
-    SELECT q.route, q.tool FROM lanes JOIN task_queue q ON q.id = coalesce((
+    SELECT q.route, q.tool, q.limits FROM lanes JOIN task_queue q ON q.id = coalesce((
         SELECT id FROM task_queue n
-        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
-        ORDER BY n.tool LIMIT 1
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool = lanes.tool
+          AND n.limits > lanes.limits
+        ORDER BY n.limits LIMIT 1
     ), (
         SELECT id FROM task_queue n
-        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool LIMIT 1
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
+        ORDER BY n.tool, n.limits LIMIT 1
+    ), (
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool, n.limits LIMIT 1
     ))
 )
 SELECT min((
     SELECT min(q.turn) FROM task_queue q
-    WHERE q.priority = ?1 AND q.route = lanes.route AND q.tool = lanes.tool AND q.owner IS NULL
+    WHERE q.priority = ?1 AND q.route = lanes.route AND q.tool = lanes.tool
+      AND q.limits = lanes.limits AND q.owner IS NULL
 )), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) + 1
 FROM lanes
 -- name: settle
@@ -52,58 +59,100 @@ DELETE FROM task_queue WHERE aggregate_id = ? AND task_id = ?
 -- name: signal
 UPDATE task_queue SET cancel = 1 WHERE aggregate_id = ? AND task_id = ?
 -- name: lanes
-WITH RECURSIVE lanes (route, tool) AS (
+WITH RECURSIVE lanes (route, tool, limits) AS (
     SELECT * FROM (
-        SELECT route, tool FROM task_queue WHERE owner IS NULL ORDER BY route, tool LIMIT 1
+        SELECT route, tool, limits FROM task_queue WHERE owner IS NULL
+        ORDER BY route, tool, limits LIMIT 1
     )
     UNION ALL
-    SELECT q.route, q.tool FROM lanes JOIN task_queue q ON q.id = coalesce((
+    SELECT q.route, q.tool, q.limits FROM lanes JOIN task_queue q ON q.id = coalesce((
         SELECT id FROM task_queue n
-        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
-        ORDER BY n.tool LIMIT 1
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool = lanes.tool
+          AND n.limits > lanes.limits
+        ORDER BY n.limits LIMIT 1
     ), (
         SELECT id FROM task_queue n
-        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool LIMIT 1
+        WHERE n.owner IS NULL AND n.route = lanes.route AND n.tool > lanes.tool
+        ORDER BY n.tool, n.limits LIMIT 1
+    ), (
+        SELECT id FROM task_queue n
+        WHERE n.owner IS NULL AND n.route > lanes.route ORDER BY n.route, n.tool, n.limits LIMIT 1
     ))
 )
-SELECT route, tool FROM lanes
+SELECT route, tool, limits FROM lanes
 -- name: free
-SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_free
-WHERE owner IS NULL AND route = ?2 AND tool = ?3
-  AND (?4 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?4)))
-  AND (?5 IS NULL OR aggregate_id = ?5 OR (aggregate_id > ?5 || '.' AND aggregate_id < ?5 || '/')) AND crashes <= ?6
+SELECT -priority, turn, id, limits FROM task_queue INDEXED BY task_queue_free
+WHERE owner IS NULL AND route = ?2 AND tool = ?3 AND limits = ?4
+  AND (?5 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?5)))
+  AND (?6 IS NULL OR aggregate_id = ?6 OR (aggregate_id > ?6 || '.' AND aggregate_id < ?6 || '/')) AND crashes <= ?7
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: rows_upto
 SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE aggregate_id = ?1 OR (aggregate_id > ?1 || '.' AND aggregate_id < ?1 || '/') LIMIT ?2)
 -- name: free_of_stream
-SELECT -priority, turn, id FROM task_queue
-WHERE (aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/')) AND owner IS NULL AND crashes <= ?6
+SELECT -priority, turn, id, limits FROM task_queue
+WHERE (aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/')) AND owner IS NULL AND crashes <= ?7
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+  AND (?6 IS NULL OR limits NOT IN (SELECT value FROM json_each(?6)))
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: free_suspects
-SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_suspects
+SELECT -priority, turn, id, limits FROM task_queue INDEXED BY task_queue_suspects
 WHERE owner IS NULL AND crashes > 1
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/'))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+  AND (?6 IS NULL OR limits NOT IN (SELECT value FROM json_each(?6)))
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: lost
-SELECT -priority, turn, id FROM task_queue INDEXED BY task_queue_owned
-WHERE owner IN (SELECT value FROM json_each(?6)) AND expires < ?7 AND crashes BETWEEN ?8 AND ?9
+SELECT -priority, turn, id, limits FROM task_queue INDEXED BY task_queue_owned
+WHERE owner IN (SELECT value FROM json_each(?7)) AND expires < ?8 AND crashes BETWEEN ?9 AND ?10
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/'))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
+  AND (?6 IS NULL OR limits NOT IN (SELECT value FROM json_each(?6)))
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: claim
 UPDATE task_queue
 SET owner = ?1, epoch = epoch + 1, starts = starts + 1, crashes = crashes + (owner IS NOT NULL),
     expires = ?2, claimed_at = ?3, started_at = iif(starts = 0, ?3, started_at)
 WHERE id IN (SELECT value FROM json_each(?4))
-RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+RETURNING -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
+-- name: limits
+SELECT name, starts, period, concurrency, closed_until FROM limits ORDER BY name
+-- name: declare_limit
+INSERT INTO limits (name, starts, period, concurrency) VALUES (?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE
+SET starts = excluded.starts, period = excluded.period, concurrency = excluded.concurrency
+-- name: close_limit
+UPDATE limits SET closed_until = max(closed_until, ?2) WHERE name = ?1 AND starts IS NOT NULL
+-- name: reopen_limit
+UPDATE limits SET closed_until = 0 WHERE name = ?
+-- name: starts_after
+SELECT count(*) FROM limit_starts WHERE name = ? AND at > ?
+-- name: start_after
+SELECT at FROM limit_starts WHERE name = ? AND at > ? ORDER BY at LIMIT 1 OFFSET ?
+-- name: starts_in_the_future
+-- The clock was set back: they count as if they were now.
+UPDATE limit_starts SET at = ?2 WHERE name = ?1 AND at > ?2
+-- name: forget_starts
+DELETE FROM limit_starts WHERE name = ? AND at <= ?
+-- name: add_start
+INSERT INTO limit_starts (name, at) VALUES (?, ?)
+-- name: take_back_start
+-- Of a task that was not begun, by when it was claimed.
+DELETE FROM limit_starts WHERE rowid = (
+    SELECT s.rowid FROM limit_starts s JOIN task_queue q ON s.at = q.claimed_at
+    WHERE s.name = ?1 AND q.aggregate_id = ?2 AND q.task_id = ?3 AND q.owner = ?4 AND q.epoch = ?5
+    LIMIT 1
+)
+-- name: held_limits
+SELECT limits, count(*) FROM task_queue INDEXED BY task_queue_limited
+WHERE owner IS NOT NULL AND limits <> ''
+  AND NOT (expires < ?1 AND owner IN (SELECT value FROM json_each(?2)))
+GROUP BY limits
 -- name: held_crashes
 SELECT max(crashes) FROM task_queue WHERE owner = ?
 -- name: release
@@ -129,13 +178,13 @@ SELECT owner, concurrency, host, pid, started_at, seen_at, routes, declined, pla
 FROM workers
 WHERE seen_at >= ? ORDER BY started_at, owner
 -- name: owned
-SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM task_queue WHERE owner = ? ORDER BY id
 -- name: queued
-SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: orphans
-SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes
+SELECT aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM task_queue q WHERE NOT EXISTS (SELECT 1 FROM streams s WHERE s.aggregate_id = q.aggregate_id) ORDER BY id
 -- name: discard
 DELETE FROM task_queue
@@ -339,7 +388,7 @@ FROM streams WHERE aggregate_id IN (SELECT value FROM json_each(?)) ORDER BY cre
 SELECT command_id, body_hash, version, recorded_at FROM commands
 WHERE aggregate_id = ? ORDER BY version, command_id
 -- name: tasks_of
-SELECT task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes
+SELECT task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, limits
 FROM task_queue WHERE aggregate_id = ? ORDER BY id
 -- name: events_of
 SELECT CAST(stream_id AS BLOB), CAST(aggregate_id AS BLOB), version, CAST(event_type AS BLOB),
@@ -393,8 +442,8 @@ WHERE aggregate_id = ?
 -- name: drop_tasks
 DELETE FROM task_queue WHERE aggregate_id = ?
 -- name: add_task
-INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, turn)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task_queue (aggregate_id, task_id, attempt, route, cause, epoch, starts, cancel, tool, priority, started_at, crashes, limits, turn)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: drop_events
 DELETE FROM events WHERE aggregate_id = ?
 -- name: drop_commands

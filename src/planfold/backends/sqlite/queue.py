@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import apsw
 import msgspec
 
-from planfold.backends.sqlite.claimable import Claimable, Rows
+from planfold.backends.sqlite.claimable import Claimable
 from planfold.backends.sqlite.liveness import Liveness, workers_folder
+from planfold.backends.sqlite.places import LimitPlaces, Rows
 from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.turns import LEASE_S, Turns
 from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.errors import PlanfoldError
-from planfold.eventstore.queue import Due, Lease, QueueSize, Suspects, WorkerRecord
+from planfold.eventstore.queue import Due, Lease, LimitState, QueueSize, Suspects, WorkerRecord
 from planfold.eventstore.wakeup import WORK, Wakeup
 from planfold.handler import event_id
+from planfold.shared_limits import LONGEST_CLOSED_S, SharedLimit, joined, split
 
 
 class SqliteQueue:
@@ -32,6 +34,7 @@ class SqliteQueue:
         self._writer = writer
         self._wakeup = wakeup
         self._liveness = Liveness(workers_folder(reader.path))
+        self._shut: list[str] = []  # limits that the last claim found without a place
 
     async def enter(self, worker: WorkerRecord) -> None:
         """See :meth:`TaskQueue.enter`."""
@@ -82,12 +85,16 @@ class SqliteQueue:
         lost = await self._lost_owners(owner)
         now = self._reader.clock()
         wanted = Claimable(aggregate_id, routes, without_tools, barred, lost, now)
-        if not wanted.exist(self._reader.rows):
+        places = wanted.places(self._reader.rows)
+        if not wanted.exist(self._reader.rows, places):
+            self._shut = places.shut
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
             self._turns.forget()
-            ids = wanted.ids(_rows_of(connection), owner, limit, suspects)
+            ids, places = wanted.ids(_rows_of(connection), owner, limit, suspects)
+            places.record(connection)
+            self._shut = places.shut
             bindings = (owner, now + LEASE_S, now, msgspec.json.encode(ids).decode())
             return [_lease(row[3:]) for row in sorted(connection.execute(SQL["claim"], bindings))]
 
@@ -108,18 +115,65 @@ class SqliteQueue:
         wanted = Claimable(aggregate_id, routes, without_tools, barred, lost, now)
         return bool(wanted.suspects(self._reader.rows))
 
-    async def release(self, owner: str, lease: Lease, *, started: bool) -> None:
+    async def declare(self, limits: Mapping[str, SharedLimit]) -> None:
+        """See :meth:`TaskQueue.declare`."""
+        known = {row[0]: row[1:4] for row in self._reader.rows("limits", ())}
+        wanted = {name: (of.starts, of.period, of.concurrency) for name, of in limits.items()}
+        rows = [(name, *of) for name, of in wanted.items() if known.get(name) != of]
+        if rows:
+            await self._writer.submit(lambda c: c.executemany(SQL["declare_limit"], rows) and None)
+            self._wakeup.notify(WORK)
+
+    async def limits(self) -> list[LimitState]:
+        """See :meth:`TaskQueue.limits`."""
+        return list(self._places().states().values())
+
+    async def close(self, names: Iterable[str], seconds: float) -> None:
+        """See :meth:`TaskQueue.close`."""
+        until = self._reader.clock() + min(seconds, LONGEST_CLOSED_S)
+        for name in names:
+            await self._execute("close_limit", (name, until))
+
+    async def reopen(self, names: Iterable[str]) -> None:
+        """See :meth:`TaskQueue.reopen`."""
+        for name in names:
+            await self._execute("reopen_limit", (name,))
+        self._wakeup.notify(WORK)
+
+    async def opens_in(self) -> float | None:
+        """See :meth:`TaskQueue.opens_in`."""
+        if not self._shut:
+            return None
+        states, now = self._places().states(), self._reader.clock()
+        opens = [states[name].opens for name in self._shut if name in states]
+        return min((max(at - now, 0.0) for at in opens if at is not None), default=None)
+
+    def _places(self) -> LimitPlaces:
+        owners = [owner for (owner,) in self._reader.rows("owners", ())]
+        lost = [owner for owner in owners if not self._liveness.is_alive(owner)]
+        return LimitPlaces(self._reader.rows, self._reader.clock(), lost)
+
+    async def release(
+        self, owner: str, lease: Lease, *, started: bool, counts: bool = True
+    ) -> None:
         """See :meth:`TaskQueue.release`."""
         await self._writer.submit(
-            lambda connection: self._release(connection, owner, lease, started)
+            lambda connection: self._release(connection, owner, lease, started, counts)
         )
         self._wakeup.notify(lease.aggregate_id, WORK)
 
     def _release(
-        self, connection: apsw.Connection, owner: str, lease: Lease, started: bool
+        self,
+        connection: apsw.Connection,
+        owner: str,
+        lease: Lease,
+        started: bool,
+        counts: bool = True,
     ) -> None:
-        turn = self._turns.first((lease.priority, lease.route, lease.tool))
+        turn = self._turns.first((lease.priority, lease.route, lease.tool, joined(lease.limits)))
         of = (lease.aggregate_id, lease.task_id, owner, lease.epoch)
+        for name in () if counts else lease.limits:
+            connection.execute(SQL["take_back_start"], (name, *of))
         connection.execute(SQL["release"], (0 if started else 1, turn, *of))
         self._turns.forget()
 
@@ -198,7 +252,7 @@ def _rows_of(connection: apsw.Connection) -> Rows:
 
 def _lease(row: tuple[Any, ...]) -> Lease:
     aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, *rest = row
-    tool, priority, claimed_at, started_at, crashes = rest
+    tool, priority, claimed_at, started_at, crashes, limits = rest
     return Lease(
         aggregate_id=aggregate_id,
         task_id=task_id,
@@ -215,6 +269,7 @@ def _lease(row: tuple[Any, ...]) -> Lease:
         claimed_at=claimed_at or 0.0,
         started_at=started_at,
         crashes=crashes,
+        limits=split(limits),
     )
 
 

@@ -61,11 +61,29 @@ CREATE TABLE task_queue (
     crashes      INTEGER NOT NULL DEFAULT 0,  -- owners that died of it or lost it
     claimed_at   REAL,  -- when the present owner got it
     started_at   REAL,  -- when the first owner got it whose effect may have begun
+    limits       TEXT    NOT NULL DEFAULT '',  -- names of shared limits, with commas between them
     UNIQUE (aggregate_id, task_id)
 );
-CREATE INDEX task_queue_free ON task_queue (route, tool, priority DESC, turn) WHERE owner IS NULL;
+CREATE INDEX task_queue_free ON task_queue (route, tool, limits, priority DESC, turn) WHERE owner IS NULL;
 CREATE INDEX task_queue_suspects ON task_queue (priority DESC, turn) WHERE owner IS NULL AND crashes > 1;
 CREATE INDEX task_queue_owned ON task_queue (owner, expires) WHERE owner IS NOT NULL;
+CREATE INDEX task_queue_limited ON task_queue (limits, owner, expires) WHERE owner IS NOT NULL AND limits <> '';
+
+-- Limits by name over all workers, as the worker that started last declares them.
+CREATE TABLE limits (
+    name         TEXT    PRIMARY KEY,
+    starts       INTEGER,  -- tasks that may start in a period; NULL: any number
+    period       REAL    NOT NULL,  -- seconds
+    concurrency  INTEGER,  -- tasks that may run at once; NULL: any number
+    closed_until REAL    NOT NULL DEFAULT 0  -- a server has asked to wait until then
+) WITHOUT ROWID;
+
+-- Starts that still count.
+CREATE TABLE limit_starts (
+    name TEXT NOT NULL,
+    at   REAL NOT NULL
+);
+CREATE INDEX limit_starts_by_time ON limit_starts (name, at);
 
 CREATE TABLE commands (
     command_id   TEXT    PRIMARY KEY,

@@ -240,7 +240,8 @@ def _write_rows(
                 _add_command(connection, aggregate_id, row)
             case TaskRow():
                 task = continuing(row, old.get((row.task_id, row.attempt)))
-                turn = turns.take(aggregate_id, [(task.priority, task.route, task.tool)], 1)
+                lane = (task.priority, task.route, task.tool, task.limits)
+                turn = turns.take(aggregate_id, [lane], 1)
                 about = (aggregate_id, *msgspec.structs.astuple(task), turn)
                 connection.execute(SQL["add_task"], about)
                 connection.execute(SQL["set_turn"], (turn, aggregate_id))

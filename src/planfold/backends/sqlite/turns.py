@@ -19,12 +19,13 @@ from planfold.backends.sqlite.queries import SQL
 from planfold.backends.sqlite.writer import SqliteWriter
 from planfold.eventstore.port import Append
 from planfold.handler import Enqueue, Settle
+from planfold.shared_limits import joined
 
 LEASE_S = 30.0
 MOST_STREAMS = 10_000  # whose last turn is remembered
 
-LaneKey = tuple[int, str, str]
-"""Priority, route and tool."""
+LaneKey = tuple[int, str, str, str]
+"""Priority, route, tool and limits."""
 
 
 class Turns:
@@ -94,13 +95,14 @@ class Changes:
                 name = "settle" if isinstance(change, Settle) else "signal"
                 self._add(name, (aggregate_id, change.task_id))
                 continue
-            about = (change.attempt, change.route, change.tool, change.priority, version)
+            limits = joined(change.limits)
+            about = (change.attempt, change.route, change.tool, change.priority, limits, version)
             row = [aggregate_id, change.task_id, *about, 0]  # the last is set once it is known
             if change.task_id in leased:
                 self._leased.append(row)
                 self._add("enqueue_leased", row)
             else:
-                self._lanes.add((change.priority, change.route, change.tool))
+                self._lanes.add((change.priority, change.route, change.tool, limits))
                 self.free.append(row)
                 self._add("enqueue", row)
 
@@ -120,7 +122,7 @@ class Changes:
     def make(self, connection: apsw.Connection, now: float) -> None:
         """Write them."""
         for row in self._leased:
-            row[7:] = (self._owner, now + LEASE_S, now)  # in place of the turn; perhaps again
+            row[8:] = (self._owner, now + LEASE_S, now)  # in place of the turn; perhaps again
         for name, rows in self._steps:
             if len(rows) == 1:
                 connection.execute(SQL[name], rows[0])

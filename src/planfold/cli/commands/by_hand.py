@@ -137,6 +137,44 @@ def complete_command(
     return _decide(words, "complete", complete, said, as_json=as_json, db=db)
 
 
+@command("undo")
+@click.argument("plan_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask before.")
+@json_after
+def undo_command(plan_id: str, yes: bool, as_json: bool, db: str | None) -> int:
+    """Undo what a plan did that has ended: its completed tasks that have an undo, the last first.
+
+    What would be undone is shown, and asked about. `resume` or a worker then runs it.
+
+    \b
+    planfold undo plan-3f9a --yes
+    """
+    from planfold.cli.access import find_plan, person, plans_at, run_async
+    from planfold.cli.bulk import agreed
+    from planfold.cli.exits import BAD_INPUT
+    from planfold.cli.situation import situation_of
+    from planfold.cli.terminal import Paper
+    from planfold.cli.undo_text import undo_preview
+    from planfold.planner.undo import to_undo
+
+    async def undo() -> int:
+        async with plans_at(db) as app:
+            found = await find_plan(app, plan_id)
+            state = (await situation_of(app, found)).fold.state
+            if state.outcome is not None and to_undo(state):
+                if not as_json:
+                    paper = Paper()
+                    paper.lines(undo_preview(state))
+                    paper.flush()
+                if not agreed("Undo", "it", yes=yes):
+                    return BAD_INPUT
+            new = await app.undo(found, by=person())
+            said = "To be undone" if new else "It is being undone already"
+            return await tell(app, found, said, as_json=as_json, db=db)
+
+    return run_async(undo())
+
+
 @command("tag")
 @click.argument("plan_id", metavar="ID")
 @click.option("--add", multiple=True, metavar="TAG", help="A tag to add; may be repeated.")

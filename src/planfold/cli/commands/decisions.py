@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planfold.cli.bulk import Filter, decide_each, filter_options
+from planfold.cli.bulk import SHOWN, Filter, decide_each, filter_options
 from planfold.cli.exits import COMPLETED, FAILED
 from planfold.cli.options import command, json_option, plan_argument, reason_option, repeat_option
 
 if TYPE_CHECKING:
+    from planfold.cli.terminal import Line
     from planfold.runtime.forking import PlanForking
 
 json_after = json_option("the resulting plan")
@@ -138,7 +139,7 @@ async def tell(app: PlanForking, plan_id: str, said: str, *, as_json: bool, db: 
     from planfold.cli.plan_json import show_json
     from planfold.cli.report import header_line
     from planfold.cli.situation import situation_of
-    from planfold.cli.terminal import Line, Paper, clean, print_json
+    from planfold.cli.terminal import Paper, clean, print_json
 
     situation = await situation_of(app, plan_id)
     if as_json:
@@ -161,7 +162,8 @@ def approve_command(
     """Approve a plan, so that `resume` or a worker may run it.
 
     ID may be left out where only one plan waits for approval. With --tag, --title or --project all
-    such plans that wait for approval are shown, and approved as they were shown.
+    such plans that wait for approval are shown with what would run, and approved as they were
+    shown.
 
     \b
     planfold approve plan-3f9a
@@ -184,15 +186,20 @@ def approve_command(
 
 async def _approve_each(app: PlanForking, chosen: Filter) -> int:
     from planfold.cli.access import APPROVED, person
+    from planfold.cli.report import tasks_to_approve
 
     plans = await chosen.plans(app, APPROVED)
     ids = [plan.aggregate_id for plan in plans]
     shown = {i: (await app.planner(i)).state.revision_hash for i in ids}
+    folds = {i: (await app.fold(i)) for i in ids[:SHOWN]}
 
     async def approve(plan_id: str) -> None:
         await app.approve(plan_id, shown[plan_id], by=person())
 
-    return await decide_each(app, chosen, plans, "Approve", approve)
+    def would_run(plan_id: str, width: int) -> list[Line]:
+        return tasks_to_approve(folds[plan_id], width)
+
+    return await decide_each(app, chosen, plans, "Approve", approve, about=would_run)
 
 
 @command("reject")
@@ -255,9 +262,7 @@ def cancel_command(
     async def cancel() -> int:
         async with plans_at(db) as app:
             if chosen.given:
-                plans = await chosen.plans(app, ENDED)
-                stop = partial(app.cancel, reason=reason)
-                return await decide_each(app, chosen, plans, "Cancel", stop)
+                return await _cancel_each(app, chosen, reason, db)
             found = await only_plan(app, plan_id, "that have not ended", without=ENDED)
             if said := await _cancelled_already(app, found, task):
                 return await tell(app, found, said, as_json=as_json, db=db)
@@ -268,6 +273,26 @@ def cancel_command(
             return FAILED if left else COMPLETED
 
     return run_async(cancel())
+
+
+async def _cancel_each(app: PlanForking, chosen: Filter, reason: str, db: str | None) -> int:
+    """What ran without a worker that lives ends when one starts, which is said."""
+    from planfold.cli.access import ENDED, command_line
+    from planfold.cli.situation import situation_of
+    from planfold.cli.streams import say
+    from planfold.cli.terminal import counted
+    from planfold.planner.tasks import PlanStatus
+
+    plans = await chosen.plans(app, ENDED)
+    code = await decide_each(app, chosen, plans, "Cancel", partial(app.cancel, reason=reason))
+    left = 0
+    for plan in plans:
+        if await app.status(plan.aggregate_id) is PlanStatus.Cancelling:
+            left += not (await situation_of(app, plan.aggregate_id)).attended
+    if left:
+        ends = f"{counted(left, 'plan')} {'ends' if left == 1 else 'end'} when a worker runs"
+        say(f"{ends}: {command_line(db, 'worker')}")
+    return code
 
 
 async def _cancelled_already(app: PlanForking, plan_id: str, task: str | None) -> str:

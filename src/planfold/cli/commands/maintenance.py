@@ -45,8 +45,9 @@ def _parameters_of(source: str, tools: tuple[str, ...], db: str | None) -> dict[
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, run_async, settings_for
     from planfold.cli.sources import read_source
-    from planfold.drafting.files import load_plan
+    from planfold.drafting.files import decoded_plan
     from planfold.drafting.parameters import parameters_schema
+    from planfold.drafting.templates import parameters_of
 
     text, name = read_source(source)
     settings = settings_for(db)
@@ -54,10 +55,9 @@ def _parameters_of(source: str, tools: tuple[str, ...], db: str | None) -> dict[
 
     async def found() -> dict[str, Any]:
         async with assembled(settings, tools) as executors:
-            if template := executors.templates.get(source.strip()) if name == "-" else None:
-                return parameters_schema(template.params)
-            known = [tool.name for tool in executors.toolbox]
-            return parameters_schema(load_plan(text, source=name, tools=known).params)
+            plan = decoded_plan(text, name)
+            toolbox, templates = executors.toolbox, executors.templates
+            return parameters_schema(parameters_of(plan, toolbox, templates, source=name))
 
     return run_async(found())
 

@@ -11,6 +11,7 @@ from planfold.cli.options import command, json_option, set_option, tools_option
 
 if TYPE_CHECKING:
     from planfold.cli.checked_plan import CheckedPlan
+    from planfold.cli.terminal import Line
     from planfold.planner.commands import Initialize
     from planfold.readmodels.forecast import Forecast
     from planfold.runtime.settings import Settings
@@ -38,8 +39,9 @@ def plan_command(
         preview_lines,
         shape_json,
         shape_lines,
+        undo_notes,
     )
-    from planfold.cli.terminal import Paper, clean, print_json
+    from planfold.cli.terminal import Paper, print_json
     from planfold.planner.revisions import hash_revision
 
     checked, missing, forecast = _checked(source, params, tools, db)
@@ -54,18 +56,24 @@ def plan_command(
         )
         return COMPLETED
     paper = Paper()
-    top = [title_line(plan.title, len(plan.tasks)), []]
-    paper.lines([*top, *parameter_lines(checked.params, paper.width)])
-    paper.lines(preview_lines(plan.tasks, paper.width, most=None))
+    given = parameter_lines(checked.params, paper.width)
+    tasks = preview_lines(plan.tasks, paper.width, most=None)
+    paper.lines([title_line(plan.title, len(plan.tasks)), [], *given, *tasks])
     if notes:
         paper.lines([[], *note_lines(notes, paper.width)])
-    paper.lines([[], *shape_lines(plan.tasks, paper.width)])
-    if missing:
-        named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
-        paper.lines([[("Not in the workspace: ", "dim"), (named, "")]])
+    undo = undo_notes(plan.tasks, plan.config.undo, paper.width)
+    paper.lines([[], *shape_lines(plan.tasks, paper.width), *undo])
+    paper.lines(_missing_lines(missing))
     paper.lines(forecast_lines(forecast, paper.width))
     paper.lines([[("Revision: ", "dim"), (hash_revision(plan.tasks), "")]])
     return COMPLETED
+
+
+def _missing_lines(missing: list[tuple[int, str]]) -> list[Line]:
+    from planfold.cli.terminal import clean
+
+    named = ", ".join(f"{clean(path)} (task {i})" for i, path in missing)
+    return [[("Not in the workspace: ", "dim"), (named, "")]] if missing else []
 
 
 class _Checked(NamedTuple):

@@ -196,6 +196,7 @@ def _begun(wanted: _RunSource, executors: Executors, approver: str | None) -> In
             wish = decoded_plan(text, name)
             return begin_with_wish(wish, config, approved_by=approver)
     begin = checked_plan(source, params, executors).begin
+    config = _with(config, undo=begin.config.undo)
     return _with(begin, config=config, approved_by=approver)
 
 

@@ -30,7 +30,7 @@ _EFFECTS = {
 def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:
     """List the tools that plans and agents may call here, or show one with its arguments.
 
-    Templates are listed as "plan"; `planfold schema NAME` shows the parameters of one.
+    Templates are listed as "plan"; of one, NAME shows the parameters.
 
     Starts the MCP servers of planfold.toml, lists what they offer, and ends them again.
 
@@ -53,6 +53,8 @@ def tools_command(name: str | None, tools: tuple[str, ...], as_json: bool, db: s
         paper.lines([[("note: ", "ask"), (clean(note), "")] for note in report["warnings"]])
         gone = report["failures"].values()
         paper.lines([[("unavailable: ", "bad"), (clean(why), "")] for why in gone])
+    elif report["templates"]:
+        paper.lines(list(_template_details(report["templates"][0], paper.width)))
     else:
         paper.lines(list(_details(report["tools"][0], paper.width)))
     return COMPLETED
@@ -62,10 +64,11 @@ async def _report(settings: Any, modules: tuple[str, ...], name: str | None) -> 
     from planfold.assembly import assembled
 
     async with assembled(settings, modules) as executors:
-        chosen = executors.tool_executors()
-        if name is not None:
-            chosen = [_find(executors, name)]
-        templates = executors.templates if name is None else {}
+        chosen, templates = executors.tool_executors(), dict(executors.templates)
+        if name is not None and name in templates:
+            chosen, templates = [], {name: templates[name]}
+        elif name is not None:
+            chosen, templates = [_find(executors, name)], {}
         return {
             "tools": [_as_json(executor) for executor in chosen],
             "templates": [_template_json(templates[key]) for key in sorted(templates)],
@@ -85,7 +88,7 @@ def _find(executors: Executors, name: str) -> ToolExecutor:
     if name in found:
         return found[name]
     message = f"there is no tool {clean(name)!r}"
-    near = get_close_matches(name, found, n=1)
+    near = get_close_matches(name, [*found, *executors.templates], n=1)
     why = executors.toolbox.failures.get(name.partition("__")[0])
     if why is not None:
         message += f": {clean(why)}"
@@ -129,18 +132,41 @@ def _lines(report: dict[str, Any]) -> Iterator[Line]:
 
 def _details(tool: dict[str, Any], width: int) -> Iterator[Line]:
     from planfold.cli.preview import fact_lines
-    from planfold.cli.terminal import clean, clean_lines, in_json, wrapped
+    from planfold.cli.terminal import clean
 
-    yield [(tool["name"], "busy")]
-    for line in clean_lines(tool["description"]):
-        yield from ([(part, "")] for part in wrapped(line, width))
+    yield from _title_lines(tool, width)
     facts = {"Effect": _EFFECTS[tool["effect"]]}
     if tool["server"]:
         facts["Server"] = clean(tool["server"])
         facts["It says"] = clean(", ".join(tool["hints"])) or "nothing about its effects"
     yield []
     yield from fact_lines(facts, width)
+    yield from _schema_lines("Arguments", tool)
+
+
+def _template_details(template: dict[str, Any], width: int) -> Iterator[Line]:
+    from planfold.cli.preview import fact_lines
+
+    yield from _title_lines(template, width)
     yield []
-    yield [("Arguments (JSON schema):", "dim")]
-    for line in in_json(tool["parameters"], indent=2).splitlines():
+    run = f"planfold run {template['name']}"
+    required = "".join(f" --set {name}=VALUE" for name in template["parameters"]["required"])
+    yield from fact_lines({"Template": f"{run}{required}"}, width)
+    yield from _schema_lines("Parameters", template)
+
+
+def _title_lines(shown: dict[str, Any], width: int) -> Iterator[Line]:
+    from planfold.cli.terminal import clean_lines, wrapped
+
+    yield [(shown["name"], "busy")]
+    for line in clean_lines(shown["description"]):
+        yield from ([(part, "")] for part in wrapped(line, width))
+
+
+def _schema_lines(what: str, shown: dict[str, Any]) -> Iterator[Line]:
+    from planfold.cli.terminal import in_json
+
+    yield []
+    yield [(f"{what} (JSON schema):", "dim")]
+    for line in in_json(shown["parameters"], indent=2).splitlines():
         yield [(line, "")]

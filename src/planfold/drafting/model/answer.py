@@ -6,6 +6,7 @@ cannot say that something is done.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
@@ -59,11 +60,13 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "at": _TEXT,
     "wait_for": _TEXT,
     "key": _TEXT,
+    "undo": {"type": "object"},
+    "limits": _SOME_TEXTS,
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
     *("for_each", "max_items", "on_item_failure"),
-    *("wait", "at", "wait_for", "key"),
+    *("wait", "at", "wait_for", "key", "undo", "limits"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
@@ -88,6 +91,7 @@ _WAITS: Final[tuple[dict[str, Any], ...]] = (
         "timeout": _LONG,
     },
 )
+_UNDO: Final = {"undo": _TEXT}  # a JSON object; empty: none, as a vendor takes 16 unions in all
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -109,15 +113,22 @@ def answer_form(tools: Toolbox) -> AnswerForm:
     A tool whose arguments have no fixed form takes them as a text of JSON.
     """
     notes: list[str] = []
-    calls = [_call(tool, notes) for tool in tools]
-    schema = _plan({"anyOf": [*calls, _work(), _question(), *map(_wait, _WAITS)]})
+    limits = _limits(tools)
+    calls = [_call(tool, notes, limits) for tool in tools]
+    schema = _plan({"anyOf": [*calls, _work(limits), _question(), *map(_wait, _WAITS)]})
     plain = plain_schema(tools)
     if limit := over_limit(schema):
         return AnswerForm(plain, plain, (f"The schema of the plan is not strict: {limit}",))
     return AnswerForm(schema, plain, tuple(notes))
 
 
-def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
+def _limits(tools: Toolbox) -> dict[str, Any]:
+    """The field ``limits``, where any are declared."""
+    names = sorted(tools.limits)
+    return {"limits": {"type": "array", "items": {**_TEXT, "enum": names}}} if names else {}
+
+
+def _call(tool: Tool, notes: list[str], limits: dict[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any]
     try:
         arguments = strict_parameters(tool.parameters, tool.literal)
@@ -141,14 +152,16 @@ def _call(tool: Tool, notes: list[str]) -> dict[str, Any]:
         **_MAP,
         **effect,
         "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
+        **({} if tool.effect is Effect.Safe else _UNDO),
+        **limits,
     }
     return closed(fields)
 
 
-def _work() -> dict[str, Any]:
+def _work(limits: dict[str, Any]) -> dict[str, Any]:
     kind = {"kind": constant(NodeKind.Processing.value)}
     described = _named("description", "on_failure", "attachments", "resources")
-    return closed({**kind, **_LABEL, **described, **_ORDER, **_MAP})
+    return closed({**kind, **_LABEL, **described, **_ORDER, **_MAP, **limits})
 
 
 def _question() -> dict[str, Any]:
@@ -190,6 +203,8 @@ def may_be_empty(schema: Mapping[str, Any]) -> dict[str, Any]:
 def plain_schema(tools: Toolbox) -> dict[str, Any]:
     """A schema that leaves it to the compiler which fields go together."""
     fields = {name: dict(schema) for name, schema in _FIELDS.items()}
+    del fields["limits"]
+    fields |= _limits(tools)
     names = [tool.name for tool in tools]
     if 0 < len(names) <= MOST_LISTED:
         fields["tool"] = {"enum": names}
@@ -226,6 +241,8 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)
+    if "undo" in raw:
+        raw["undo"] = _undo(raw["undo"], tools)
     resources = _texts(raw, "resources", name, faults)
     addresses = _texts(raw, "attachments", name, faults)
     if addresses:
@@ -234,6 +251,20 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
     if resources:
         draft.description += f"\nNeeds: {', '.join(resources)}."
     return draft
+
+
+def _undo(value: Any, tools: Toolbox) -> Any:
+    """The call that undoes a task, perhaps as a text of JSON."""
+    if isinstance(value, str):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            value = msgspec.json.decode(value)
+    if not isinstance(value, dict):
+        return value  # which is a fault
+    tool = tools.get(value["tool"]) if isinstance(value.get("tool"), str) else None
+    if "arguments" in value:
+        parameters = tool.parameters if tool is not None else {}
+        value = {**value, "arguments": own_arguments(value["arguments"], parameters)}
+    return value
 
 
 def _is_said(key: str, item: Any) -> bool:

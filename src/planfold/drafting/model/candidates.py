@@ -19,8 +19,8 @@ from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
-from planfold.planner.references import ITEM, find_references, whole_reference
-from planfold.planner.tasks import Effect, NodeKind, TaskSpec
+from planfold.planner.references import ITEM, OF_UNDO, find_references, whole_reference
+from planfold.planner.tasks import Effect, NodeKind, TaskSpec, Undo
 from planfold.tools.tool import Tool, Toolbox
 
 _SEVERITY: Final = {Effect.Safe: 0, Effect.Keyed: 1, Effect.Once: 2}
@@ -240,6 +240,9 @@ class Candidates:
         if draft.arguments:
             found = find_references(draft.arguments, literal=literal)
             names |= dict.fromkeys(reference.target for reference in found)
+        if draft.undo is not None:
+            found = find_references(draft.undo.arguments)
+            names |= {r.target: None for r in found if r.target not in OF_UNDO}
         if draft.key:
             names |= dict.fromkeys(found.target for found in find_references(draft.key))
         if draft.when:
@@ -274,11 +277,23 @@ class Candidates:
     def _accept(self, candidate: _Candidate, spec: TaskSpec) -> TaskSpec:
         tool = self._tools.get(spec.tool.name) if spec.tool else None
         effect = least_effect(spec, tool)
-        spec = msgspec.structs.replace(spec, effect=effect, proposed=True, tainted=self._tainted)
+        undo = _strict_undo(spec.undo, self._tools)
+        spec = msgspec.structs.replace(
+            spec, effect=effect, undo=undo, proposed=True, tainted=self._tainted
+        )
         self.accepted[spec.id] = spec
         self._written[candidate.label] = candidate
         self.adopt([spec])
         return spec
+
+
+def _strict_undo(undo: Undo | None, tools: Toolbox) -> Undo | None:
+    """The undo of a proposed task: with the effect that its tool declares, at least."""
+    tool = None if undo is None else tools.get(undo.tool.name)
+    if undo is None or tool is None:
+        return undo
+    effect = max(undo.effect, tool.effect, key=_SEVERITY.__getitem__)
+    return msgspec.structs.replace(undo, effect=effect)
 
 
 def least_effect(spec: TaskSpec, tool: Tool | None) -> Effect:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from planfold.drafting.draft import TaskDraft
+from planfold.drafting.draft import TaskDraft, UndoDraft
 from planfold.drafting.scripts import GIVEN, variables_set, variables_used
 from planfold.drafting.text.commands import HttpRequest, ShellCommand, ShellScript, WrittenCall
 from planfold.drafting.text.order import Order
@@ -19,7 +20,7 @@ from planfold.drafting.text.placeholders import (
     placeholders,
 )
 from planfold.drafting.text.shell import Rename, escape_dollars, shell_arguments
-from planfold.planner.references import ITEM, PARAMS, references_in
+from planfold.planner.references import ITEM, OF_UNDO, PARAMS, references_in
 from planfold.planner.tasks import NodeKind
 
 _LITERAL_DOCUMENT: Final = re.compile(r"<<-?\s*['\"\\]")
@@ -69,14 +70,37 @@ class Answers:
         return list(self._asked.values())
 
 
-def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
-    """The tool to call and its arguments; none where a placeholder cannot be filled in safely."""
-
+def _rename(entry: Entry, order: Order, more: Collection[str] = ()) -> Rename:
+    """``more``: targets that do not name tasks."""
     maps = entry.reading.directives.for_each is not None
 
     def rename(target: str) -> str | None:
-        return target if maps and target in ITEM else order.rename(entry, target)
+        known = target in more or (maps and target in ITEM)
+        return target if known else order.rename(entry, target)
 
+    return rename
+
+
+def undo_of(entry: Entry, order: Order, answers: Answers) -> UndoDraft | None:
+    """The call that undoes the task: a command, or the tool of a ``@tool name=value``. Without
+    arguments, which the compiler reports, where a placeholder cannot be filled in safely."""
+    written = entry.reading.directives.undo
+    if written is None:
+        return None
+    rename = _rename(entry, order, OF_UNDO)
+    if not written.startswith("@"):
+        _, arguments = _run(written, "", "", rename, answers, single=True)
+        return UndoDraft(tool="shell", arguments=arguments or {})
+    tool, *pairs = shlex.split(written[1:])
+    given = dict(pair.split("=", 1) for pair in pairs)
+    arguments = {name: escape_dollars(value, rename) for name, value in given.items()}
+    return UndoDraft(tool=tool, arguments=arguments)
+
+
+def arguments_of(entry: Entry, order: Order, answers: Answers) -> Result:
+    """The tool to call and its arguments; none where a placeholder cannot be filled in safely."""
+
+    rename = _rename(entry, order)
     match entry.reading.action:
         case ShellCommand(line, cwd):
             return _run(line, "", cwd, rename, answers, single=True)

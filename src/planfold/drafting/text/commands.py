@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from planfold.drafting.paths import is_document
-from planfold.drafting.text.directives import directive_at
+from planfold.drafting.text.directives import directive_at, take_trailing
 from planfold.drafting.text.inline import Inline, Span
 from planfold.drafting.text.mood import is_remark
 from planfold.drafting.text.sentences import sentences
@@ -249,7 +249,7 @@ def call_in(raw: str, known_tools: Collection[str]) -> tuple[WrittenCall, str, s
 
 def _calls(behind: str, known_tools: Collection[str]) -> bool:
     """Whether another call follows: an item that asks for two calls must not run only the first."""
-    found = _CALL_BEHIND.finditer(behind)
+    found = _CALL_BEHIND.finditer(take_trailing(behind)[0])  # an undo is not another call
     return any(match[2] or match[1].rstrip(".-") in known_tools for match in found)
 
 

@@ -1,6 +1,6 @@
 """Directives: ``{#label}``, ``(after: 2, label)``, ``{retry=3 timeout=30s effect=safe}`` and
 ``{when="$disk.percent > 80"}``, ``{for_each="$fetch.invoices"}``, ``{wait=2h}``,
-``{plan=release.md set="version=1.2"}``."""
+``{undo="rm -r build"}``, ``{limit=openai}``, ``{plan=release.md set="version=1.2"}``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ _ROUND: Final = re.compile(r"(?:\s+|^)(\(\s*[A-Za-z_]+\s*=[^()\n]{1,1200}\))$")
 MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
 WAIT_DIRECTIVES: Final = ("wait", "at", "wait_for", "key")
 _WITHOUT_EXECUTOR: Final = (*WAIT_DIRECTIVES, "plan")
-_FIELD: Final = {"on_failure": "carry_on", "set": "values"}  # where it is not the directive's name
+_UNDO: Final = re.compile(r"@[A-Za-z_][\w.-]*(?:\s+[A-Za-z_]\w*=(?:'[^']*'|[^\s']+))*|[^@\s].*")
+_FIELDS: Final = {"on_failure": "carry_on", "limit": "limits", "lock": "limits", "set": "values"}
 _MOST: Final = 50  # directives of one item; more is an attack
 
 
@@ -66,8 +67,10 @@ class Directives:
     plan: str | None = None
     values: dict[str, str] | None = None  # of the parameters of that plan
     stall_timeout: float | None = None
+    limits: tuple[str, ...] | None = None
     default: str | None = None
     deadline: float | None = None
+    undo: str | None = None  # a command, or @tool with its arguments as name=value
     wrong: tuple[Misspelt, ...] = ()  # what was meant as one, and stays in the text
 
     @property
@@ -77,7 +80,7 @@ class Directives:
 
     def over(self, outer: Directives) -> Directives:
         """These, and for a task inside ``outer`` what it says of how its tasks are run."""
-        of_work = ("retry", "timeout", "stall_timeout", "effect", "route")
+        of_work = ("retry", "timeout", "stall_timeout", "effect", "route", "limits")
         waits = any(getattr(self, name) is not None for name in _WITHOUT_EXECUTOR)
         inherited = (*(() if waits else of_work), "carry_on", "when", *MAP_DIRECTIVES)
         missing = {name: getattr(outer, name) for name in inherited if getattr(self, name) is None}
@@ -188,7 +191,9 @@ def _options(text: str) -> Directives | None:
             if read is None:
                 return None
             key = match["key"].lower()
-            said[_FIELD.get(key, key)] = read
+            if isinstance(read, list):  # names, perhaps said in two directives
+                read = tuple(dict.fromkeys((*said.get("limits", ()), *read)))
+            said[_FIELDS.get(key, key)] = read
     return Directives(**said) if said else None
 
 
@@ -200,6 +205,8 @@ def _value(key: str, value: str) -> object | None:
         case "timeout" | "deadline" | "wait" | "stall_timeout":
             match_ = _DURATION.fullmatch(value)
             return float(match_[1]) * _SECONDS[match_[2] or "s"] if match_ else None
+        case "limit" | "lock":
+            return [name.strip() for name in value.split(",") if name.strip()] or None
         case "effect":
             return Effect(value.lower()) if value.lower() in set(Effect) else None
         case "max_items" | "concurrency":
@@ -213,6 +220,8 @@ def _value(key: str, value: str) -> object | None:
             return value.strip() or None
         case "set":
             return _values(value)
+        case "undo":
+            return value.strip() if _UNDO.fullmatch(value.strip()) else None
         case "run_if":
             return value.lower() if value.lower() in get_args(RunIf) else None
         case "on_failure":

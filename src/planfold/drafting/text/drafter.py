@@ -14,7 +14,7 @@ import msgspec
 
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults
-from planfold.drafting.text.arguments import Answers, arguments_of
+from planfold.drafting.text.arguments import Answers, arguments_of, undo_of
 from planfold.drafting.text.commands import ShellCommand, ShellScript
 from planfold.drafting.text.directives import (
     MAP_DIRECTIVES,
@@ -23,7 +23,7 @@ from planfold.drafting.text.directives import (
     take_directives,
 )
 from planfold.drafting.text.doubts import add_doubts
-from planfold.drafting.text.front import front_parameters
+from planfold.drafting.text.front import front_parameters, front_undo
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import take_box, without_number
 from planfold.drafting.text.markdown import (
@@ -79,8 +79,8 @@ def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
     titled = heading is not None and (heading.level == 1 or front is None)
     numbered = heading is not None and without_number(heading.text) is not None
     root, notes = outline(blocks, heading if titled and not numbered else None, known_tools)
-    params = front_parameters(text, faults)
-    if params and matter is not None:  # it is converted
+    params, undo = front_parameters(text, faults), front_undo(text, faults)
+    if (params or undo) and matter is not None:  # it is converted
         notes = [note for note in notes if note != matter.text]
     order = Order(root, (PARAMS,) if params else ())
     answers = Answers(order.entries, text)
@@ -96,6 +96,7 @@ def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
         goal=text.replace("\0", "\ufffd"),
         notes=[*notes, *_comments(text)],
         params=params,
+        undo=undo,
     )
 
 
@@ -129,11 +130,12 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         **({} if reading.done else _map_fields(entry, order)),
         done=reading.done is True,
         stall_timeout=said.stall_timeout,
+        undo=None if reading.done else undo_of(entry, order, answers),
+        limits=list(said.limits or ()),
     )
-    if not reading.done and (wait := _wait_fields(entry, order)):
-        return msgspec.structs.replace(draft, **wait)
-    if not reading.done and (of_plan := _plan_fields(entry, order)):
-        return msgspec.structs.replace(draft, **of_plan)
+    waits = {} if reading.done else _wait_fields(entry, order) or _plan_fields(entry, order)
+    if waits:
+        return msgspec.structs.replace(draft, **waits)
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
         draft.choices = reading.choices
         draft.default = _default(said, reading.choices)

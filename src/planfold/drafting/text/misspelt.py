@@ -29,7 +29,10 @@ FORMS: Final = {
     "plan": '{plan=release.md set="version=1.2"}, a name, and values in quotes',
     "set": '{plan=release.md set="version=1.2"}, a name, and values in quotes',
     "stall_timeout": "{stall_timeout=5m}, a time: 30s, 5m or 1h",
+    "limit": "{limit=openai}, or several with commas: {limit=openai,search}",
+    "lock": "{lock=production}",
     "default": '{default=yes}, or {default="not yet"} with quotes',
+    "undo": '{undo="rm -r build"} or {undo="@tool id=$self.id"}, with quotes',
     "continue": "{continue}",
     "after": "(after: name)",
     "depends_on": "(after: name)",  # as in plan files, and so are the next two
@@ -40,13 +43,7 @@ FORMS: Final = {
     "once": "{effect=once}",
 }
 _ONLY_OURS: Final = FORMS.keys() - {
-    "default",
-    "continue",
-    "label",
-    "choices",
-    "route",
-    "plan",
-    "set",
+    *("default", "continue", "label", "choices", "route", "limit", "lock", "plan", "set")
 }
 _PLACEHOLDERS: Final = frozenset({"plan", "set"})  # what a text has in braces for other reasons
 _LABEL_FORM: Final = "{#name}: letters, digits, _ and -, first a letter"

@@ -24,9 +24,9 @@ from planfold.executors.faults import describe_exception
 from planfold.executors.recordable import as_text, recordable
 from planfold.llm.model import ToolRequest, ToolSchema
 from planfold.llm.untrusted_text import fenced
-from planfold.planner.answers import DONE, FAILED, OUTCOME_CHOICES
 from planfold.planner.budget import Spend
 from planfold.planner.commands import NeedsClarification, TaskCompleted, TaskFailed
+from planfold.planner.questions import DONE, FAILED, OUTCOME_CHOICES
 from planfold.planner.tasks import Effect
 from planfold.tools.tool import Tool
 

@@ -1,10 +1,11 @@
-// What a person may change of a plan as a whole: its tasks, its budget, and names for its versions.
+// What a person may change of a plan as a whole: its tasks, its budget, its tags, and names for its versions.
 
 import { html, useEffect, useSignal } from "./html.js";
 import { planPath } from "./address.js";
 import { Fault, useCommand } from "./decisions.js";
 import { ForkButton } from "./fork.js";
 import { get, may, write } from "./requests.js";
+import { TagChange } from "./tags.js";
 import { plain } from "./words.js";
 
 const LIMITS = { tokens: "tokens", cost: "US dollars", calls: "calls", seconds: "seconds", tasks: "tasks" };
@@ -15,6 +16,7 @@ function kindsOf(view) {
   if (may("write")) found.push(["revise", "Revise", Revision]);
   if (may("write") && view.model) found.push(["replan", "Replan", Replan]);
   if (may("approve") && limitsOf(view).length) found.push(["budget", "Budget", BudgetRaise]);
+  if (may("write")) found.push(["tags", "Tags", TagChange]);
   found.push(["checkpoints", "Checkpoints", Checkpoints]);
   return found;
 }

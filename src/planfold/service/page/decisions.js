@@ -72,8 +72,11 @@ export function Question({ plan, task, question, title, heading = "h3" }) {
     </section>`;
 }
 
-/** What a plan would do, exactly, to be approved or refused. @param {{plan: string, revision: string}} props */
-export function Approval({ plan, revision }) {
+/**
+ * What a plan would do, exactly, to be approved or refused. `before` are the tasks before which it pauses.
+ * @param {{plan: string, revision: string, before: any[]}} props
+ */
+export function Approval({ plan, revision, before }) {
   const details = useSignal(/** @type {any} */ (null));
   const reason = useSignal("");
   const refuses = useSignal(false);
@@ -95,6 +98,7 @@ export function Approval({ plan, revision }) {
       <h2 class="question">${found?.changes ? "May this revision run?" : "May this plan run?"}</h2>
       ${found?.changes ? html`<${Changes} changes=${found.changes} />`
         : found && html`<${Specs} specs=${found.tasks} />`}
+      ${before.length > 0 && html`<p class="paused"><span aria-hidden="true">‖</span> Pauses before ${plain(before.map(nameOf).join(", "))}.</p>`}
       ${found && html`<p class="dim">Revision <code>${found.revision_hash}</code>: exactly what is shown here.</p>`}
       ${may("approve") ? html`
         <div class="buttons">
@@ -172,6 +176,7 @@ function metaOf(spec) {
   if (spec.stall_timeout) words.push(`at most ${duration(spec.stall_timeout)} without progress`);
   if (spec.timeout && !spec.wait) words.push(`timeout ${duration(spec.timeout)}`);
   if (spec.route && !spec.drafts) words.push(`route ${spec.route}`);
+  if (spec.limits?.length) words.push(`under the limit${spec.limits.length > 1 ? "s" : ""} ${spec.limits.join(", ")}`);
   if (spec.run_if in GUARDS) words.push(GUARDS[spec.run_if]);
   if (spec.when) words.push(`runs when ${spec.when}`);
   if (spec.wait) words.push(waitWords(spec));

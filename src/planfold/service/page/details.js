@@ -4,6 +4,7 @@ import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { tasksOf } from "./event_words.js";
 import { planPath } from "./address.js";
 import { Answers } from "./answers.js";
+import { SignalButton, TaskByHand, pauseWords } from "./by_hand.js";
 import { Deed } from "./decisions.js";
 import { FanOut } from "./fan_out.js";
 import { ForkButton } from "./fork.js";
@@ -17,11 +18,11 @@ const MOST = 20_000; // characters of a result that are shown at first
 /**
  * @param {{
  *   plan: string, id: number, task: any, at: number | null, version: number, events: any[],
- *   timeline: any, tasks: Map<number, any>, among: {tasks: any[], what: string},
+ *   timeline: any, status: string, tasks: Map<number, any>, among: {tasks: any[], what: string},
  *   onSelect: (id: number | null) => void,
- * }} props `version` is that of the last event about the task; `among` are those behind the same node.
+ * }} props `status` is that of the plan, `version` that of the last event about the task; `among` are those behind the same node.
  */
-export function Details({ plan, id, task, at, version, events, timeline, tasks, among, onSelect }) {
+export function Details({ plan, id, task, at, version, events, timeline, status, tasks, among, onSelect }) {
   const details = useSignal(/** @type {any} */ (null));
   const why = useSignal(/** @type {any} */ (null));
   const path = `/v1/plans/${encodeURIComponent(plan)}`;
@@ -42,6 +43,7 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
   const found = details.value?.task.id === id ? details.value : null;
   const cost = useMemo(() => costOf(events, id), [events, id]);
   const spec = found?.spec;
+  const signal = why.value?.reasons.find((reason) => reason.signal && reason.tasks.includes(id));
   const children = useMemo(
     () => [...tasks.values()].filter((other) => other.depends_on.includes(id)),
     [tasks, id],
@@ -61,6 +63,8 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
         ${OPEN.has(task.status) && html`<${Deed} key="cancel" word="Cancel the task" sure="Cancel it" plan=${plan} name="cancel" body=${{ task: String(id) }} />`}
         ${spec && !spec.drafts && task.status !== "planned" && html`<${ForkButton} key="fork" plan=${plan} spec=${spec} at=${String(id)} />`}
         ${AGAIN.has(task.status) && html`<${Deed} key="retry" word="Retry" sure="Run it again" plan=${plan} name="retry" body=${{ task: String(id) }} />`}
+        ${spec && status !== "cancelling" && html`<${TaskByHand} key="hand" ...${{ plan, id, task, spec }} />`}
+        ${signal && html`<${SignalButton} key="signal" plan=${plan} reason=${signal} />`}
       </div>`}
       ${spec && html`
         <dl class="facts">
@@ -74,6 +78,8 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
           ${spec.wait && html`<dt>${spec.wait.plan ? "Plan" : "Wait"}</dt><dd>${plain(waitWords(spec))}${
             task.plan_id && html` <a href=${planPath(task.plan_id)}>${plain(task.plan_id)}</a>`}</dd>`}
+          ${task.breakpoint && html`<dt>Pauses</dt><dd>before it, ${plain(pauseWords(task.breakpoint))}</dd>`}
+          ${task.by_hand && html`<dt>By hand</dt><dd>${task.status === "running" ? "to be " : ""}${handWords(task.by_hand)}</dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}
           <${Answers} ...${{ plan, id, at, found, task }} />
           ${found.task.error && html`<dt>Error</dt><dd><pre class="error" tabindex="0" aria-label="Error">${plain(found.task.error)}</pre></dd>`}
@@ -84,6 +90,9 @@ export function Details({ plan, id, task, at, version, events, timeline, tasks, 
       <${Attempts} ...${{ events, id, timeline }} />
     </section>`;
 }
+
+/** What a person decided about a task. @param {any} decided */
+const handWords = ({ status, by, reason }) => plain(`${status}${by ? ` by ${by}` : ""}${reason ? `: ${reason}` : ""}`);
 
 function Names({ ids, tasks, onSelect }) {
   return html`<span class="names">${ids.slice(0, 12).map((id) => html`

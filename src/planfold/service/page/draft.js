@@ -4,7 +4,9 @@ import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { go, planPath } from "./address.js";
 import { Fault, Specs, useCommand } from "./decisions.js";
 import { Graph } from "./graph.js";
+import { ParameterFields, parameterOf, typedValues } from "./parameters.js";
 import { may, post, session, write } from "./requests.js";
+import { tagsIn, wordsIn } from "./tags.js";
 import { counted, plain } from "./words.js";
 
 const PAUSE_MS = 250; // after the last key
@@ -27,10 +29,16 @@ export function Draft() {
   const faults = useSignal(/** @type {any[]} */ ([]));
   const approve = useSignal(false);
   const wish = useSignal(false);
+  const declared = useSignal(/** @type {Record<string, any>} */ ({}));
+  const values = useSignal(/** @type {Record<string, string>} */ ({}));
+  const before = useSignal("");
+  const tags = useSignal("");
   const projects = (session.value || { projects: [] }).projects || [];
   const project = useSignal(projects[0] || "");
   const { busy, fault, run } = useCommand(async () => {
-    const body = { ...(project.value && { project: project.value }), [wish.value ? "wish" : "text"]: text.value, approve: approve.value };
+    const body = { ...(project.value && { project: project.value }), approve: approve.value, tags: tagsIn(tags.value),
+      ...(wish.value ? { wish: text.value }
+        : { text: text.value, params: typedValues(declared.value, values.value), pause_before: wordsIn(before.value) }) };
     const receipt = await write("/v1/plans", body);
     sessionStorage.removeItem(KEPT);
     go(planPath(receipt.plan_id));
@@ -39,12 +47,14 @@ export function Draft() {
   useEffect(() => {
     sessionStorage.setItem(KEPT, text.value);
     const abort = new AbortController();
-    const timer = setTimeout(() => check(text.value, wish.value, found, faults, abort.signal), PAUSE_MS);
+    const known = { found, faults, declared };
+    const timer = setTimeout(() => check(wish.value ? "" : text.value, values.value, known, abort.signal), PAUSE_MS);
     return () => {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [text.value, wish.value]);
+  }, [text.value, wish.value, values.value]);
+  const others = faults.value.filter((each) => !parameterOf(each, declared.value));
   const ready = text.value.trim() && (wish.value || (found.value && !faults.value.length));
   return html`
     <main class="draft">
@@ -52,9 +62,17 @@ export function Draft() {
         <header class="list-head"><h1>New plan</h1></header>
         <label class="draft-label" for="plan-text">${wish.value
           ? "A wish, of which the service's model makes a plan"
-          : html`A plan as text, Markdown or JSON`}</label>
+          : "A plan as text, Markdown or JSON, or the name of a template"}</label>
         <textarea id="plan-text" data-search spellcheck="false" placeholder=${wish.value ? "" : EXAMPLE} value=${text.value}
           onInput=${(event) => (text.value = event.currentTarget.value)}></textarea>
+        <${ParameterFields} declared=${wish.value ? {} : declared.value} values=${values.value} faults=${faults.value}
+          onValues=${(those) => (values.value = those)} />
+        <div class="draft-beside">
+          ${!wish.value && html`<label>Pause before <span class="dim">tasks, with commas between</span>
+            <input value=${before.value} placeholder="deploy, announce" onInput=${(event) => (before.value = event.currentTarget.value)} /></label>`}
+          <label>Tags <span class="dim">with commas between</span>
+            <input value=${tags.value} placeholder="nightly, team/storage" onInput=${(event) => (tags.value = event.currentTarget.value)} /></label>
+        </div>
         <div class="buttons">
           <button class="primary" disabled=${!ready || busy.value || !may("write")}>${
             approve.value ? "Submit and run" : "Submit"}</button>
@@ -69,10 +87,10 @@ export function Draft() {
         </div>
         ${!may("write") && html`<p class="dim">Submitting needs the scope write.</p>`}
         <${Fault} fault=${fault} />
-        ${faults.value.length > 0 && html`
+        ${others.length > 0 && html`
           <ul class="faults" role="alert">
-            ${faults.value.map((each, index) => html`<li key=${index}>${each.task && html`<strong>task ${plain(each.task)}${
-              each.field && `, ${plain(each.field)}`}</strong>: `}${plain(each.message)}${each.fix && html` <span class="dim">(${plain(each.fix)})</span>`}</li>`)}
+            ${others.map((each, index) => html`<li key=${index}>${(each.task || each.field) && html`<strong>${
+              [each.task && `task ${plain(each.task)}`, plain(each.field)].filter(Boolean).join(", ")}</strong>: `}${plain(each.message)}${each.fix && html` <span class="dim">(${plain(each.fix)})</span>`}</li>`)}
           </ul>`}
       </form>
       <section class="draft-preview" aria-label="Dry run">
@@ -82,19 +100,28 @@ export function Draft() {
     </main>`;
 }
 
-async function check(text, wish, found, faults, abort) {
-  if (!text.trim() || wish) {
+async function check(text, values, { found, faults, declared }, abort) {
+  if (!text.trim()) {
     found.value = null;
     faults.value = [];
+    declared.value = {};
     return;
   }
   try {
-    const sketch = await post("/v1/plans/sketch", { text }, abort);
+    const sketch = await sketched(text, typedValues(declared.value, values), values, abort);
+    declared.value = sketch.params;
     faults.value = sketch.faults;
     if (!sketch.faults.length) found.value = sketch;
   } catch (fault) {
     if (!abort.aborted) faults.value = [{ message: fault.message }];
   }
+}
+
+/** With the values that the plan declares, which the text may have changed. */
+async function sketched(text, params, values, abort) {
+  const sketch = await post("/v1/plans/sketch", { text, params }, abort);
+  const wanted = typedValues(sketch.params, values);
+  return JSON.stringify(wanted) === JSON.stringify(params) ? sketch : sketched(text, wanted, values, abort);
 }
 
 function Preview({ found: { title, tasks: specs, notes, graph: drawing } }) {

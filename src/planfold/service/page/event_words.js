@@ -22,6 +22,7 @@ const AGAIN = {
   retry: "retried by a person",
   answer_changed: "an answer was changed",
   by_hand: "a person decides about one of them",
+  undone: "they were undone",
 };
 
 /** @type {Record<string, (data: any) => [verb: string, detail: string]>} */
@@ -68,6 +69,7 @@ const WORDS = {
   ],
   CheckpointNamed: (d) => ["checkpoint", d.name],
   PlanForked: (d) => ["forked", `${d.origin} at version ${d.version}`],
+  UndoPlanned: (d) => ["to undo", tasks(d.task_ids) + (d.question ? ", if a person agrees" : "") + by(d)],
   PlanningCompleted: (d) => [
     d.outcome,
     `the plan: ${d.summary.completed} of ${counted(d.summary.total, "task")} completed`,

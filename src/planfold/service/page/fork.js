@@ -40,6 +40,8 @@ function Fork({ plan, at, spec }) {
           onInput=${(event) => (text.value = event.currentTarget.value)}></textarea></label>`}
       ${found && html`<p class="dim">${counted(found.again.length, "task")} again, ${counted(found.to_come.length, "task")} to come${
         waits ? "; it needs an approval" : ""}</p>`}
+      ${found?.pauses_before.length > 0 && html`<p class="paused"><span aria-hidden="true">‖</span> It pauses before ${
+        counted(found.pauses_before.length, "task")}: ${found.pauses_before.map(idText).join(", ")}.</p>`}
       <${Repeats} effects=${effects} repeat=${repeat} />
       ${waits && may("approve") && html`<label><input type="checkbox" checked=${approve.value}
         onChange=${(event) => (approve.value = event.currentTarget.checked)} /> approve it at once</label>`}

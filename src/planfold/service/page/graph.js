@@ -2,6 +2,7 @@
 // Only what is in sight is in the document.
 
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
+import { pausedBefore } from "./by_hand.js";
 import { FIRST_SEEN, Status, counted, countsOf, mapOf, markOf, nameOf, plain, wordOf } from "./words.js";
 
 const SCALES = [0.35, 0.5, 0.7, 0.85, 1];
@@ -188,15 +189,17 @@ function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
     own.every((task) => task.superseded) && "is-superseded",
   ].filter(Boolean).join(" ");
   const [task] = own;
+  const pauses = pausedBefore(own).length > 0;
   const first = own.find((each) => each.status === status) || task; // the one to look at
   return html`
     <button type="button" class=${kind} style=${place} tabindex=${entry ? 0 : -1}
         aria-pressed=${chosen} data-task=${task.id} title=${plain(task.description)} onClick=${() => onSelect(first.id)}>
       ${ids.length > 1
-        ? html`<${Fan} ...${{ own, counts, what }} />`
+        ? html`<${Fan} ...${{ own, counts, what, pauses }} />`
         : html`
           <span class="node-head">
             <span class="node-name">${plain(nameOf(task))}</span>
+            ${pauses && html`<${PauseMark} />`}
             <${Status} of=${status} />
           </span>
           ${task.items.length
@@ -204,6 +207,9 @@ function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
             : html`<span class="node-text">${plain(task.note || task.description)}</span>`}`}
     </button>`;
 }
+
+/** That the plan pauses before a task. */
+const PauseMark = () => html`<span class="pause-mark" role="img" aria-label="pauses before it" title="pauses before it">‖</span>`;
 
 function Counts({ counts, of = "" }) {
   const present = FIRST_SEEN.filter((each) => counts.get(each));
@@ -216,12 +222,13 @@ function Counts({ counts, of = "" }) {
     </span>`;
 }
 
-function Fan({ own, counts, what }) {
+function Fan({ own, counts, what, pauses }) {
   const [task] = own;
   const present = FIRST_SEEN.filter((each) => counts.get(each));
   return html`
     <span class="node-head">
       <span class="node-name">${own.length.toLocaleString("en")} × ${plain(what)}</span>
+      ${pauses && html`<${PauseMark} />`}
       <span class="node-range">${task.id} … ${own[own.length - 1].id}</span>
     </span>
     <span class="node-text">${plain(task.description)}</span>

@@ -3,6 +3,7 @@
 
 import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { address, ask, planPath } from "./address.js";
+import { PlanPause, pauseWords, pausedBefore } from "./by_hand.js";
 import { PlanChanges } from "./changes.js";
 import { Approval, Deed, Question } from "./decisions.js";
 import { Details } from "./details.js";
@@ -12,10 +13,10 @@ import { Graph } from "./graph.js";
 import { onKeys } from "./keyboard.js";
 import { PlanState } from "./plan_state.js";
 import { Scrubber } from "./scrubber.js";
+import { Tags } from "./tags.js";
 import { Timeline } from "./timeline.js";
-import { FIRST_SEEN, Status, counted, countsOf, idText, mapOf, plain } from "./words.js";
+import { FIRST_SEEN, PLAN_ENDED, Status, counted, countsOf, idText, mapOf, plain } from "./words.js";
 
-const ENDED = new Set(["completed", "failed", "cancelled"]);
 const PANES = { graph: "Graph", timeline: "Timeline", events: "Events" };
 
 /** @param {{id: string}} props */
@@ -65,17 +66,17 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
   return html`
     <main class=${`plan shows-${pane.value}${present ? "" : " is-past"}`} data-version=${view.version}
         style=${{ "--graph-height": `${graph ? graph.height + 8 : 120}px` }}>
-      <${Head} ...${{ id, view, present, changes }} />
+      <${Head} ...${{ id, view, tasks, present, changes }} />
       <${Scrubber} ...${{ plan: id, at, latest: state.latest.value, events, onTravel: travel }} />
       ${state.fault.value && html`<p class="fault" role="alert">${plain(state.fault.value)}</p>`}
       <aside class="side" aria-label="Decisions and details">
         ${present && changes.value && html`<${PlanChanges} plan=${id} view=${view} onClose=${() => (changes.value = false)} />`}
-        ${present && view.status === "awaiting_approval" && html`<${Approval} plan=${id} revision=${view.revision_hash} />`}
+        ${present && view.status === "awaiting_approval" && html`<${Approval} plan=${id} revision=${view.revision_hash} before=${pausedBefore(view.tasks)} />`}
         ${present && view.questions.map((question) => html`
           <${Question} key=${question.task_id} plan=${id} task=${String(question.task_id)} question=${question} heading="h2"
             title=${plain(tasks.get(question.task_id)?.label || `task ${idText(question.task_id)}`)} />`)}
         ${task && html`<${Details} key=${selected} plan=${id} id=${selected} version=${last}
-          ...${{ task, at, events, timeline, tasks, among, onSelect: select }} />`}
+          ...${{ task, at, events, status: view.status, timeline, tasks, among, onSelect: select }} />`}
       </aside>
       <nav class="pane-tabs" aria-label="Panes">
         ${Object.entries(PANES).map(([name, word]) => html`
@@ -94,7 +95,7 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
     </main>`;
 }
 
-function Head({ id, view, present, changes }) {
+function Head({ id, view, tasks, present, changes }) {
   const those = view.tasks.filter((task) => !task.superseded).flatMap((task) => [task, ...task.items]);
   const counts = countsOf(those);
   const total = those.length;
@@ -111,7 +112,9 @@ function Head({ id, view, present, changes }) {
             plain(view.parent.plan_id)}</a>, task ${idText(view.parent.task_id)}</span>`}
           ${view.origin && html`<span class="dim">fork of <a href=${planPath(view.origin, `?version=${view.origin_version}`)}>${
             plain(view.origin)} at version ${view.origin_version}</a></span>`}
+          ${view.paused && html`<span class="paused">paused ${plain(pauseWords(view.paused))}</span>`}
           ${view.spent.tokens > 0 && html`<span class="dim">${view.spent.tokens.toLocaleString("en")} tokens</span>`}
+          <${Tags} tags=${view.tags} />
         </p>
       </div>
       <div class="progress" role="img" aria-label="${done} of ${total} completed">
@@ -121,8 +124,9 @@ function Head({ id, view, present, changes }) {
       ${present && html`<div class="buttons">
         <button type="button" aria-expanded=${changes.value}
           onClick=${() => (changes.value = !changes.value)}>Change the plan …</button>
-        ${!ENDED.has(view.status) && view.status !== "awaiting_approval" && html`
-          <${Deed} word="Cancel the plan" sure="Cancel all of it" plan=${id} name="cancel" />`}
+        <${PlanPause} key="pause" plan=${id} view=${view} tasks=${tasks} />
+        ${!PLAN_ENDED.has(view.status) && view.status !== "awaiting_approval" && html`
+          <${Deed} key="cancel" word="Cancel the plan" sure="Cancel all of it" plan=${id} name="cancel" />`}
       </div>`}
     </header>`;
 }

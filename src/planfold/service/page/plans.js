@@ -5,6 +5,7 @@ import { address, ask, go, planPath } from "./address.js";
 import { onKeys } from "./keyboard.js";
 import { useReading } from "./reading.js";
 import { get } from "./requests.js";
+import { TagFilter, Tags, tagsAsked } from "./tags.js";
 import { Status, clock, plain, wordOf } from "./words.js";
 
 const FILTERS = ["running", "awaiting_approval", "awaiting_answer", "paused", "completed", "failed", "cancelled"];
@@ -33,6 +34,8 @@ export function Plans() {
   const choice = new URLSearchParams({ limit: "50" });
   if (FILTERS.includes(status)) choice.set("status", status);
   if (words) choice.set("title", words);
+  const tags = tagsAsked();
+  if (tags.length) choice.set("tag", tags.join(","));
   const path = `/v1/plans?${choice}`;
   useEffect(() => {
     document.title = "Plans · planfold";
@@ -60,9 +63,10 @@ export function Plans() {
         </div>
         <input type="search" data-search aria-label="Filter by title" placeholder="Title" value=${words}
           onInput=${(event) => ask({ q: event.currentTarget.value }, true)} />
+        <${TagFilter} />
       </header>
       ${page.value && !found.length && html`<p class="empty">${
-        status || words ? "No plan fits." : html`No plans yet. <a href="/new">Write the first one</a>.`}</p>`}
+        status || words || tags.length ? "No plan fits." : html`No plans yet. <a href="/new">Write the first one</a>.`}</p>`}
       <ul class="plans">
         ${found.map((plan, index) => html`<${Entry} key=${plan.id} plan=${plan} chosen=${index === chosen.value} />`)}
       </ul>
@@ -85,5 +89,6 @@ function Entry({ plan, chosen }) {
         </span>
         <time class="dim">${clock(plan.updated_at)}</time>
       </a>
+      <${Tags} tags=${plan.tags} />
     </li>`;
 }

@@ -10,7 +10,7 @@ const HIGH_ROW = 34; // where all rows have room
 const FEW = 12; // rows
 const TAIL = 132; // for the words behind a row
 const LABEL = "Timeline";
-const QUEUED = new Set(["worker", "plan_limit", "route_limit"]);
+const QUEUED = new Set(["worker", "plan_limit", "route_limit", "map_limit"]);
 const RAN = new Set(["running", "stopping", "items"]);
 const SEGMENTS = 60; // of one row; a fan-out with more is drawn by how many run
 

@@ -26,6 +26,9 @@ export function countsOf(tasks) {
   return counts;
 }
 
+/** How a plan ends. */
+export const PLAN_ENDED = new Set(["completed", "failed", "cancelled"]);
+
 const PHASES = {
   approval: "waits for approval",
   pause: "waits for a person to unpause it",

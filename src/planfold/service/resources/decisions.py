@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from planfold.access.credential import Scope
 from planfold.drafting.beginning import begin_plan, ids_of
 from planfold.drafting.binding import BoundPlan
-from planfold.drafting.draft import PlanDraft
+from planfold.drafting.draft import Parameter, PlanDraft
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
@@ -96,14 +96,26 @@ async def drafted(call: ServiceCall) -> BoundPlan:
     """The draft that a request holds, with its values. Raises Refused, InvalidPlan."""
     from planfold.drafting.templates import drafted as read
 
-    text, draft = call.body.text, call.body.draft
-    if (text is None) == (draft is None):
-        raise refusal(422, "plan", "give exactly one of text and draft")
-    executors = call.service.app.executors
-    plan = text if draft is None else draft
+    plan, executors = _given_plan(call), call.service.app.executors
     return await asyncio.to_thread(
         read, plan, call.body.params, executors.toolbox, executors.templates
     )
+
+
+async def declared_by(call: ServiceCall) -> dict[str, Parameter]:
+    """The parameters of the plan that a request holds. Raises Refused, InvalidPlan."""
+    from planfold.drafting.templates import parameters_of
+
+    plan, executors = _given_plan(call), call.service.app.executors
+    return await asyncio.to_thread(parameters_of, plan, executors.toolbox, executors.templates)
+
+
+def _given_plan(call: ServiceCall) -> str | PlanDraft:
+    text, draft = call.body.text, call.body.draft
+    if (text is None) == (draft is None):
+        raise refusal(422, "plan", "give exactly one of text and draft")
+    given: str | PlanDraft = text if draft is None else draft
+    return given
 
 
 async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
@@ -236,6 +248,11 @@ async def complete(call: ServiceCall) -> ServiceReply:
     return await receipt(call, call.plan_id)
 
 
+async def undo(call: ServiceCall) -> ServiceReply:
+    await CallDecisions(call).undo(call.plan_id, by=call.holder.name)
+    return await receipt(call, call.plan_id)
+
+
 async def tag(call: ServiceCall) -> ServiceReply:
     given, by = call.body, call.holder.name
     await CallDecisions(call).tag(call.plan_id, add=given.add, remove=given.remove, by=by)
@@ -336,6 +353,7 @@ FUNCTIONS: Final[dict[str, Any]] = {
     "pause": pause,
     "unpause": unpause,
     "skip": skip,
+    "undo": undo,
     "complete": complete,
     "tag": tag,
     "replan": replan,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from planfold.drafting.draft import Parameter
 from planfold.errors import InvalidPlan
 from planfold.readmodels.labels import labelled
 from planfold.readmodels.plan_drawing import Sketch, graph_drawing, timeline_drawing
@@ -12,7 +13,7 @@ from planfold.readmodels.task_details import remaining_draft, revision_details, 
 from planfold.readmodels.workers import look_at_queue
 from planfold.runtime.task_names import task_id_in
 from planfold.service.answers import ServiceReply
-from planfold.service.resources.decisions import compiled, drafted
+from planfold.service.resources.decisions import compiled, declared_by, drafted
 
 if TYPE_CHECKING:
     from planfold.planner.state import PlannerState
@@ -36,14 +37,18 @@ async def graph(call: ServiceCall) -> ServiceReply:
 
 async def sketch(call: ServiceCall) -> ServiceReply:
     """Faults are what the page asks for here, and no refusal."""
+    declared: dict[str, Parameter] = {}
     try:
+        declared = await declared_by(call)
         draft = (await drafted(call)).draft
         tasks = await compiled(call, draft)
     except InvalidPlan as fault:
-        return ServiceReply(value=Sketch(faults=tuple(fault.faults)))
+        return ServiceReply(value=Sketch(faults=tuple(fault.faults), params=declared))
     graph = await asyncio.to_thread(graph_drawing, tasks)
     shown = tuple(labelled(tasks))
-    found = Sketch(title=draft.title, tasks=shown, notes=tuple(draft.notes), graph=graph)
+    found = Sketch(
+        title=draft.title, tasks=shown, notes=tuple(draft.notes), graph=graph, params=declared
+    )
     return ServiceReply(value=found)
 
 

@@ -39,6 +39,7 @@ async def preview(call: ServiceCall) -> ServiceReply:
         tools=sorted({spec.tool.name for spec in tasks if spec.tool is not None}),
         notes=draft.notes,
         params=params,
+        undo=draft.undo or "ask",
     )
     return ServiceReply(value=answer)
 

@@ -1,0 +1,102 @@
+"""``LimitPlaces``: how many tasks the limits by name let start now, within one claim.
+
+The starts of a period are recorded, so no time of that length has more of them. How many tasks of a
+limit run is counted from the rows that are leased, so no counter can differ from them. See
+docs/decisions/0053.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from planfold.backends.sqlite.queries import SQL
+from planfold.eventstore.queue import LimitState
+from planfold.shared_limits import LONGEST_CLOSED_S, START_WITHIN_S, split
+
+Rows = Callable[[str, Sequence[Any]], Iterable[tuple[Any, ...]]]
+"""The rows of a named query."""
+
+
+class LimitPlaces:
+    """The limits at the time ``now``. ``lost`` are owners that are not known to live: what they
+    hold counts until its lease has run out. A limit is looked up when a task asks for it."""
+
+    def __init__(self, rows: Rows, now: float, lost: Sequence[str] = ()) -> None:
+        self._rows = rows
+        self._now = now
+        self._lost = msgspec.json.encode(sorted(lost)).decode()
+        self._states: dict[str, LimitState] | None = None
+        self._left: dict[str, int] = {}
+        self._taken: Counter[str] = Counter()
+
+    def closed(self, limits: str) -> bool:
+        """Whether one of these limits (names with commas between them) has no place."""
+        return bool(limits) and any(self._places(name) < 1 for name in split(limits))
+
+    def take(self, limits: str) -> bool:
+        """Take a place of each of these limits, or return False."""
+        if not limits:
+            return True
+        if self.closed(limits):
+            return False
+        for name in split(limits):
+            self._left[name] -= 1
+            self._taken[name] += 1
+        return True
+
+    def record(self, connection: apsw.Connection) -> None:
+        """Record the starts of what was taken, in the transaction that leases it."""
+        for name, count in self._taken.items():
+            state = self.states()[name]
+            if state.starts is None:
+                continue
+            before = self._now - state.period - START_WITHIN_S
+            connection.execute(SQL["starts_in_the_future"], (name, self._now))
+            connection.execute(SQL["forget_starts"], (name, before))
+            connection.executemany(SQL["add_start"], [(name, self._now)] * count)
+
+    @property
+    def shut(self) -> list[str]:
+        """The limits that tasks asked for and that have no place left."""
+        return [name for name, left in self._left.items() if left < 1]
+
+    def states(self) -> dict[str, LimitState]:
+        """All limits that a worker has declared, by name."""
+        if self._states is None:
+            found = list(self._rows("limits", ()))
+            held = self._held() if found else Counter()
+            self._states = {row[0]: self._state(row, held) for row in found}
+        return self._states
+
+    def _places(self, name: str) -> int:
+        if name not in self._left:
+            state = self.states().get(name)  # one that no worker has declared has no place
+            self._left[name] = 0 if state is None else state.places
+        return self._left[name]
+
+    def _held(self) -> Counter[str]:
+        held: Counter[str] = Counter()
+        for limits, count in self._rows("held_limits", (self._now, self._lost)):
+            for name in split(limits):
+                held[name] += count
+        return held
+
+    def _state(self, row: tuple[Any, ...], held: Counter[str]) -> LimitState:
+        name, starts, period, concurrency, closed_until = row
+        if not self._now < closed_until <= self._now + LONGEST_CLOSED_S:
+            closed_until = 0.0  # over, or the clock was set back since
+        started, opens_at = 0, 0.0
+        if starts is not None:
+            lasts = period + START_WITHIN_S
+            counted = (name, self._now - lasts)
+            ((started,),) = self._rows("starts_after", counted)
+            if started >= starts:  # the one that has to be over first
+                ((at,),) = self._rows("start_after", (*counted, started - starts))
+                opens_at = min(at, self._now) + lasts
+        bounds = (starts, period, concurrency)
+        return LimitState(name, *bounds, started, held[name], opens_at, closed_until)

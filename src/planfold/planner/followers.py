@@ -1,0 +1,113 @@
+"""What is planned again together with a task: what followed from its end, and what was undone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal
+
+from planfold.planner.events import TasksReset
+from planfold.planner.graph import blocks
+from planfold.planner.items import map_of
+from planfold.planner.maps import retried_with
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
+from planfold.planner.transitions import ENDED
+from planfold.planner.undone import is_undone, refuse_old_undo, refuse_while_undoing
+
+
+def reset_with_followers(
+    state: PlannerState, task: Task, reason: Literal["retry", "by_hand"]
+) -> Iterator[TasksReset]:
+    """Plan a task again that has ended, and what a retry plans again with it."""
+    if task.spec.undoes is not None:
+        refuse_old_undo(state, task)
+        yield TasksReset((task.id,), reason)
+        return
+    yield from reset_all(state, [task], reason)
+
+
+def reset_all(
+    state: PlannerState, tasks: Iterable[Task], reason: Literal["retry", "by_hand"]
+) -> Iterator[TasksReset]:
+    """The same of several tasks that have ended."""
+    refuse_while_undoing(state)
+    undone, maps = _undone(state)
+    roots = dict.fromkeys(i for task in tasks for i in retried_with(state, task))
+    reset, again = _with_followers(state, [*roots, *maps], undone)
+    outdated = tuple(i for i in reset if state.tasks[i].outdated)
+    if outdated:  # the steps kept for a retry depend on an answer that was changed
+        yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")
+    gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
+    if rest := tuple(i for i in reset if i not in gone):
+        yield TasksReset(rest, reason)
+    yield from _from_the_beginning(again, undone)
+
+
+def _from_the_beginning(again: Iterable[int], undone: Collection[int]) -> Iterator[TasksReset]:
+    if undone:
+        yield TasksReset(tuple(undone), "undone")
+    seen = set(undone)
+    if handlers := tuple(i for i in again if i not in seen):
+        yield TasksReset(handlers, "handler")
+
+
+def redo_undone(state: PlannerState, keep: Collection[int] = ()) -> list[TasksReset]:
+    """Plan again what was undone in a plan that continues, and what follows it; not the tasks of
+    ``keep``, nor items of those."""
+    undone, maps = _undone(state, keep)
+    if not undone:
+        return []
+    reset, again = _with_followers(state, maps, undone)
+    rest = tuple(i for i in reset if i not in keep)
+    resets = [TasksReset(rest, "retry")] if rest else []
+    return [*resets, *_from_the_beginning([i for i in again if i not in keep], undone)]
+
+
+def _undone(state: PlannerState, keep: Collection[int] = ()) -> tuple[list[int], list[int]]:
+    """The tasks and items that were undone, without those to ``keep``, and the maps of the
+    items."""
+    undone = [
+        task.id
+        for task in state.tasks.values()
+        if is_undone(state, task) and task.id not in keep and map_of(task.id) not in keep
+    ]
+    return undone, list(dict.fromkeys(of for i in undone if (of := map_of(i))))
+
+
+def _with_followers(
+    state: PlannerState, frontier: list[int], undone: Collection[int]
+) -> tuple[dict[int, None], tuple[int, ...]]:
+    """What a retry plans again: ``frontier`` and what was skipped or cancelled below it; and, to
+    run again from the beginning, its handlers that ran, what was ``undone``, and what is below
+    those."""
+    frontier = list(dict.fromkeys(frontier))
+    reset, again = dict.fromkeys(frontier), dict.fromkeys(undone)
+    afresh = again.keys() | {map_of(i) for i in undone}
+    frontier += (i for i in undone if i not in reset)
+    for parent in frontier:
+        for child in state.schedule.children[parent]:
+            task = state.tasks[child]
+            if child in reset or child in again or task.superseded:
+                continue
+            if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled):
+                planned = {*reset, *again}
+                above = (state.tasks[i] for i in task.spec.depends_on if i not in planned)
+                if task.spec.run_if != "completed" or not any(map(blocks, above)):
+                    revived = retried_with(state, task)
+                    reset |= dict.fromkeys(revived)
+                    frontier += revived
+            elif _may_repeat(task) and (task.spec.run_if != "completed" or parent in afresh):
+                again[child] = None
+                afresh.add(child)
+                frontier.append(child)
+    return reset, tuple(again)
+
+
+def _may_repeat(task: Task) -> bool:
+    """Whether a task has ended and may run again without a person's word: one of effect once only
+    where its failure was reported."""
+    if task.status not in ENDED or task.spec.done:
+        return False
+    asks = task.kind is NodeKind.Clarification
+    failed = task.status is TaskStatus.Failed and not task.outcome_unknown
+    return asks or task.spec.effect is not Effect.Once or (failed and task.spec.for_each is None)

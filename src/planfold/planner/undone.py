@@ -1,0 +1,127 @@
+"""What a plan remembers of undoing: the order of completions, and the tasks that undo others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from planfold.errors import CommandRejected
+from planfold.planner.context_size import remember_plan
+from planfold.planner.events import UndoPlanned
+from planfold.planner.items import id_text
+from planfold.planner.state import PlannerState
+from planfold.planner.tasks import Effect, NodeKind, Prompt, Task, TaskSpec, TaskStatus
+from planfold.planner.transitions import ENDED
+
+UNDO, LEAVE = "undo", "leave it"
+UNDO_CHOICES: Final = (UNDO, LEAVE)
+
+
+def is_undone(state: PlannerState, task: Task) -> bool:
+    """Whether a completed task was undone."""
+    by = state.tasks.get(task.undo_task)
+    return by is not None and by.status is TaskStatus.Completed
+
+
+def refuse_while_undoing(state: PlannerState) -> None:
+    """Raises CommandRejected where a plan is being undone: it has to end before it continues."""
+    if state.undoing:
+        raise CommandRejected(
+            "the plan is being undone; wait until it has ended (or skip its undo tasks)"
+        )
+
+
+def refuse_old_undo(state: PlannerState, task: Task) -> None:
+    """Raises CommandRejected where ``task`` undid an earlier run of a task, or asked about it."""
+    undoes = task.spec.undoes
+    undone = state.tasks.get(undoes or 0)
+    is_old = undone is None or undone.undo_task != task.id
+    if undoes is not None and is_old and task.status in ENDED:
+        raise CommandRejected(
+            f"task {task.id} belongs to an undo that is over; undo the plan again instead"
+        )
+
+
+def note_completion(state: PlannerState, task: Task) -> None:
+    """Fold the completion of a task that has an undo."""
+    state.completions += 1
+    task.completion = state.completions
+
+
+def fold_undo(state: PlannerState, event: UndoPlanned) -> None:
+    """Fold ``UndoPlanned``."""
+    next_id = max(state.written(), default=0) + 1
+    parents: tuple[int, ...] = ()
+    specs: list[TaskSpec] = []
+    if event.question:
+        specs.append(_asking(next_id, event.question))
+        parents, next_id = (next_id,), next_id + 1
+    asked = parents
+    for key, task_id in enumerate(event.task_ids, next_id):
+        task = state.tasks[task_id]
+        set_aside(state, task.undo_task)
+        task.undo_task = key
+        specs.append(_undo_spec(key, task, parents))
+        parents = (*asked, key)
+    for spec in specs:
+        state.tasks[spec.id] = Task(spec)
+        remember_plan(state, spec)
+    state.outcome, state.undoing = None, True
+    state.__dict__.pop("schedule", None)
+
+
+def forget_undo_of(state: PlannerState, task: Task) -> None:
+    """Fold that a task is planned again: what undid it is a part of the past."""
+    set_aside(state, task.undo_task)
+    task.undo_task = task.completion = 0
+
+
+def set_aside(state: PlannerState, undo_task: int) -> None:
+    """What was to undo a task, and did not, is no longer about it."""
+    if (old := state.tasks.get(undo_task)) is not None:
+        old.superseded = old.status is not TaskStatus.Completed
+
+
+def forget_undo(state: PlannerState) -> None:
+    """Fold that a plan continues another one: what that did is not for it to undo."""
+    for task_id in [i for i in state.written() if state.tasks[i].spec.undoes is not None]:
+        remember_plan(state, state.tasks.pop(task_id).spec, -1)
+        for kept in (state.questions, state.steps_by_task, state.begun_by_task):
+            kept.pop(task_id, None)
+    for task in state.tasks.values():
+        task.undo_task = task.completion = 0
+    state.undoing = False
+    state.uncompacted = [i for i in state.uncompacted if i in state.tasks]
+    state.__dict__.pop("schedule", None)
+
+
+def _asking(key: int, question: str) -> TaskSpec:
+    return TaskSpec(
+        id=key,
+        description=question,
+        kind=NodeKind.Clarification,
+        effect=Effect.Safe,
+        prompt=Prompt(UNDO_CHOICES),
+        on_failure="continue",
+        undoes=0,
+    )
+
+
+def _undo_spec(key: int, task: Task, parents: tuple[int, ...]) -> TaskSpec:
+    undo, spec = task.spec.undo, task.spec
+    assert undo is not None
+    said = f"{spec.label}: {spec.description}" if spec.label else spec.description
+    return TaskSpec(
+        id=key,
+        description=f"Undo {id_text(spec.id)}: {said}",
+        kind=NodeKind.ToolCall,
+        tool=undo.tool,
+        depends_on=parents,
+        effect=undo.effect,
+        retry=undo.retry,
+        timeout=undo.timeout,
+        on_failure="continue",
+        run_if="ended",
+        proposed=spec.proposed,
+        tainted=spec.tainted,
+        undoes=spec.id,
+    )
