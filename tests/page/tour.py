@@ -14,9 +14,10 @@ from testbed.browser import Watched, chromium
 from testbed.site import Site
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/images/page"
-DESK = {"width": 1040, "height": 600}
+DESK = {"width": 1040, "height": 570}
 PHONE = {"width": 360, "height": 600}
-RIGHT = {"x": 380, "y": 100, "width": 660, "height": 500}  # where the details are
+HIGH = {"width": 1040, "height": 940}
+RIGHT = {"x": 380, "y": 150, "width": 660, "height": 560}  # where the details are
 
 
 def step(description: str, seconds: float, after: list[str], **more: Any) -> dict[str, Any]:
@@ -77,13 +78,15 @@ def busy(plan: Any) -> bool:
 
 def draw(site: Site, browser: Any, folder: Path) -> None:
     plan_id = site.submit(migration(site.folder), plan_id="migration")
-    site.submit(RELEASE, plan_id="release-2.4", approve=False)
+    site.submit(
+        RELEASE, plan_id="release-2.4", approve=False, pause_before=["publish"], tags=["release"]
+    )
     site.submit("# Nightly report\n\n1. Run `true`\n2. Run `true`", plan_id="report")
     site.until(plan_id, busy)
     for name, size, scheme, path in (
         ("plans", DESK, "light", "/"),
         ("plan", DESK, "light", "/plans/migration"),
-        ("task", DESK, "dark", "/plans/migration?task=renew"),
+        ("task", HIGH, "dark", "/plans/migration?task=renew"),
         ("approval", DESK, "light", "/plans/release-2.4"),
         ("new", DESK, "light", "/new"),
         ("phone", PHONE, "light", "/plans/migration"),
@@ -95,7 +98,7 @@ def draw(site: Site, browser: Any, folder: Path) -> None:
         if name == "new":
             page.fill("#plan-text", DRAFT)
         if path not in ("/", "/new"):
-            page.locator(".events .row" if size is DESK else ".node").first.wait_for()
+            page.locator(".node" if size is PHONE else ".events .row").first.wait_for()
         if name in ("plan", "task"):
             page.locator(".timeline .row").first.wait_for()
         if name in ("approval", "new"):

@@ -344,9 +344,8 @@ def _tried(
 ) -> tuple[Fork, list[Event]]:
     """What ``command`` would do, and its events. ``base`` becomes the state of the fork. Raises
     CommandRejected."""
-    happened = {i: task.status for i, task in base.tasks.items() if may_have_happened(base, task)}
-    for task_id in command.undone:
-        happened.pop(task_id, None)
+    tasks = {i: task for i, task in base.tasks.items() if i not in command.undone}
+    happened = {i: task.status for i, task in tasks.items() if may_have_happened(base, task)}
     approved, planner = base.approved, Planner(base)
     events = planner.process(command)
     for event in events:

@@ -68,9 +68,9 @@ export function Draft() {
         <${ParameterFields} declared=${wish.value ? {} : declared.value} values=${values.value} faults=${faults.value}
           onValues=${(those) => (values.value = those)} />
         <div class="draft-beside">
-          ${!wish.value && html`<label>Pause before <span class="dim">tasks, with commas between</span>
+          ${!wish.value && html`<label>Pause before
             <input value=${before.value} placeholder="deploy, announce" onInput=${(event) => (before.value = event.currentTarget.value)} /></label>`}
-          <label>Tags <span class="dim">with commas between</span>
+          <label>Tags
             <input value=${tags.value} placeholder="nightly, team/storage" onInput=${(event) => (tags.value = event.currentTarget.value)} /></label>
         </div>
         <div class="buttons">
