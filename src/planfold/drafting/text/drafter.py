@@ -133,8 +133,7 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         undo=None if reading.done else undo_of(entry, order, answers),
         limits=list(said.limits or ()),
     )
-    waits = {} if reading.done else _wait_fields(entry, order) or _plan_fields(entry, order)
-    if waits:
+    if waits := _waiting_fields(entry, order):
         return msgspec.structs.replace(draft, **waits)
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
         draft.choices = reading.choices
@@ -166,6 +165,13 @@ def _map_fields(entry: Entry, order: Order) -> dict[str, Any]:
         if meant is not None and meant.isdecimal():
             fields["for_each"] = rename_whole(said.for_each, {whole.target: int(meant)})
     return fields
+
+
+def _waiting_fields(entry: Entry, order: Order) -> dict[str, Any]:
+    """What the directives say of a wait or a sub-plan; empty where the task has work of its own."""
+    if entry.reading.done:
+        return {}
+    return _wait_fields(entry, order) or _plan_fields(entry, order)
 
 
 def _wait_fields(entry: Entry, order: Order) -> dict[str, Any]:
