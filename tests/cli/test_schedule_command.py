@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from planfold.cli.commands import schedules
-from tests.cli.command_line import call, called, sh, shown, write_plan
+from tests.cli.command_line import called, sh, shown, write_plan
 
 
 def add(*more: str, name: str = "nightly", cron: str = "0 2 * * *", code: int = 0) -> str:
@@ -56,7 +56,7 @@ def test_a_run_that_waits_for_the_plan_before() -> None:
     called("schedule", "add", "q", "0 2 * * *", plan, "--overlap", "queue", "--yes")
     assert json.loads(called("schedule", "run", "q", "--json", code=3))["id"] == "q-run-1"
     said = called("schedule", "run", "q")
-    assert said == "q-run-2 begins when q-run-1 has ended.\n"
+    assert said == "It begins when q-run-1 has ended.\n"
     assert "1 occurrence waiting for its end" in called("schedule", "show", "q")
 
 
@@ -87,9 +87,3 @@ def test_what_is_refused(words: tuple[str, ...], fault: str) -> None:
     said = add(*more, "--yes", name=name, cron=cron, code=2)
     assert fault in said
     assert not Path(".planfold").exists()
-
-
-def test_a_service_has_no_schedules() -> None:
-    found = call("--server", "http://127.0.0.1:1", "schedule", "list")
-    assert found.exit_code == 2
-    assert "works on a database, not through a service" in found.output

@@ -79,6 +79,16 @@ def test_faults(task: dict[str, Any], fault: str) -> None:
     assert fault in str(refused.value)
 
 
+def test_an_undo_is_under_the_limits_of_its_task_and_of_its_tool() -> None:
+    task = {"description": "x", "tool": "shell", "limits": ["lock"], "undo": {"tool": "ask"}}
+    text = json.dumps({"tasks": [task]})
+    [spec] = compiled(text, "plan.json")
+    assert spec.undo is not None
+    assert (spec.limits, spec.undo.limits) == (("lock",), ("api", "lock"))
+    with pytest.raises(InvalidPlan, match="the limit 'api' of the tool 'ask' is not declared"):
+        compile_plan(load_plan(text, source="plan.json"), toolbox(lock=LIMITS["lock"]))
+
+
 def test_a_model_may_name_what_is_declared() -> None:
     form = answer_form(toolbox())
     written = str(form.schema)

@@ -9,12 +9,15 @@ import socketserver
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from planfold.executors.context import TaskContext
 from planfold.executors.http import HttpExecutor
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.tasks import Effect
@@ -271,6 +274,32 @@ class TestFailures:
         assert f"HTTP {status}" in error
         assert "busy" in error
         assert len(error) < 700
+
+    @pytest.mark.parametrize(
+        ("status", "said", "least", "most"),
+        [
+            (429, "30", 30.0, 30.0),
+            (503, formatdate(time.time() + 1000, usegmt=True), 900.0, 1000.0),
+            (503, "soon", 0.0, 0.0),
+            (503, "-5", 0.0, 0.0),
+            (503, formatdate(0, usegmt=True), 0.0, 0.0),
+            (500, "30", 0.0, 0.0),
+        ],
+    )
+    async def test_how_long_a_server_asks_to_wait(
+        self,
+        site: Site,
+        monkeypatch: pytest.MonkeyPatch,
+        status: int,
+        said: str,
+        least: float,
+        most: float,
+    ) -> None:
+        heard: list[float] = []
+        monkeypatch.setattr(TaskContext, "retry_after", lambda _, seconds: heard.append(seconds))
+        await fetch(site.page("/a", status=status, Retry_After=said))
+        assert len(heard) == (most > 0.0)
+        assert all(least <= seconds <= most for seconds in heard)
 
     async def test_nobody_listens(self) -> None:
         with socket.socket() as unused:

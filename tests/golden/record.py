@@ -71,7 +71,11 @@ from planfold.planner.tasks import (
 from planfold.runtime.aggregate import PLAN
 
 VERSION = 2
-UNDO = Undo(tool=ToolCall("drop", {"of": "$self", "with": "$arguments"}), effect=Effect.Keyed)
+UNDO = Undo(
+    tool=ToolCall("drop", {"of": "$self", "with": "$arguments"}),
+    effect=Effect.Keyed,
+    limits=("api",),
+)
 HERE = Path(__file__).parent
 START = 1_700_000_000.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from vendor_cases import KEY, VENDORS, asked, served
 
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import ModelRejected, ModelUnavailable
+from planfold.llm.retry_after import heed_retry_after
 from planfold.providers.models import open_models
 from testbed.model_server import Fault, Reply
 from testbed.model_wire import WIRES
@@ -39,6 +41,16 @@ async def test_a_limit_is_waited_for(vendor: str, streamed: bool) -> None:
     assert answer.text == "done"
     assert server.calls == 2
     assert answer.seconds >= 0.06
+
+
+@pytest.mark.parametrize("wait", [0.06, 3_600])
+async def test_the_attempt_hears_of_a_wait(wait: float) -> None:
+    heard: list[float] = []
+    heed_retry_after.set(heard.append)
+    async with served("openai", [Fault(429, retry_after=wait), "done"]) as (model, _):
+        with suppress(ModelUnavailable):
+            await model.ask(asked("go"))
+    assert heard == [pytest.approx(wait)]
 
 
 async def test_a_wait_that_is_too_long_is_not_waited_for() -> None:

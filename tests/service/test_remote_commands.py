@@ -201,3 +201,24 @@ def test_the_token_is_found_and_kept_from_others(
         assert "use https" in called("list", "--server", other, code=2)
     assert "write https://HOST" in called("list", "--server", "plans.example.org", code=2)
     assert "cannot be read" in called(*words, "--token-file", "absent", code=2)
+
+
+def test_schedules_of_a_service(there: Call) -> None:
+    Path("hello.md").write_text("1. Run `echo hello`")
+    refused = there("schedule", "add", "n", "0 2 * * *", "hello.md", "--priority", "3", code=2)
+    assert "leave out --tools and --priority" in refused
+    added = there("schedule", "add", "n", "0 2 * * *", "hello.md", "--tz", "UTC", "--yes")
+    assert "0 2 * * * in UTC" in added
+    assert "n  next " in there("schedule", "list")
+    assert "completed the plan" in there("schedule", "run", "n")
+    assert "by the schedule n, for " in there("show", "n-run-1")
+    assert there("schedule", "pause", "n") == "Paused: n\n"
+    assert "paused already" in there("schedule", "pause", "n")
+    assert "unpause it first" in there("schedule", "run", "n", code=2)
+    assert there("schedule", "unpause", "n") == "Unpaused: n\n"
+    assert there("schedule", "remove", "n") == "Removed: n\n"
+    assert "there is no schedule 'n'" in there("schedule", "show", "n", code=2)
+    deploy = ("schedule", "add", "q", "0 2 * * *", "deploy.json", "--overlap", "queue", "--yes")
+    there(*deploy)
+    there("schedule", "run", "q", "--detach")
+    assert there("schedule", "run", "q") == "It begins when q-run-1 has ended.\n"

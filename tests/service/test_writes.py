@@ -10,6 +10,8 @@ from served import Served, make_token, serve, until
 
 from planfold.access.credential import Scope
 from planfold.log import Query
+from planfold.service.openapi import statuses_of
+from planfold.service.routes import ROUTES
 
 TWO = "1. Run `true` {#first}\n2. Run `true` {#second}"
 QUESTION = {
@@ -475,3 +477,10 @@ async def test_a_token_for_some_projects_gives_no_signals(served: Served) -> Non
     found = await served.post("/v1/signals", {"name": "x", "key": "k"}, issued.secret)
     assert found.status_code == 403
     assert "projects" in found.text
+
+
+async def test_a_break_point_at_no_task_is_refused_as_the_document_says(served: Served) -> None:
+    found = await served.post("/v1/plans", {"text": "1. Run `true`", "pause_before": ["x"]})
+    submit = next(route for route in ROUTES if route.name == "submit")
+    assert found.status_code == 404
+    assert 404 in statuses_of(submit)

@@ -13,7 +13,7 @@ from planfold.readmodels.labels import status_word
 from planfold.readmodels.plan_fold import PlanFold
 
 if TYPE_CHECKING:
-    from planfold.runtime.forking import Fork, RepeatedEffect
+    from planfold.runtime.fork import Fork, RepeatedEffect
 
 
 def lineage_lines(fold: PlanFold) -> list[Line]:

@@ -43,7 +43,7 @@ class RemoteRun(NamedTuple):
 
     async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
         """Show the plan, ask, submit it, and follow it unless ``detach``; returns the exit code."""
-        plan = _source(source)
+        plan = source_of(source)
         async with client_of(self.server) as client:
             approve = yes
             if not as_json:
@@ -60,11 +60,17 @@ class RemoteRun(NamedTuple):
                 max_parallel=self.max_parallel,
                 **self.beside._asdict(),
             )
-            plans = RemotePlans(client)
-            if detach or receipt.status is PlanStatus.AwaitingApproval:
-                await tell(plans, receipt.plan_id, "Submitted", as_json=as_json, db=None)
-                return WAITS if receipt.status is PlanStatus.AwaitingApproval else COMPLETED
-            return await _follow(plans, receipt.plan_id, as_json=as_json)
+            plans, plan_id = RemotePlans(client), receipt.plan_id
+            return await followed(plans, plan_id, detach=detach, as_json=as_json)
+
+
+async def followed(plans: RemotePlans, plan_id: str, *, detach: bool, as_json: bool) -> int:
+    """Follow a plan that was submitted, unless ``detach``; returns the exit code."""
+    waits = await plans.status(plan_id) is PlanStatus.AwaitingApproval
+    if detach or waits:
+        await tell(plans, plan_id, "Submitted", as_json=as_json, db=None)
+        return WAITS if waits else COMPLETED
+    return await _follow(plans, plan_id, as_json=as_json)
 
 
 async def _follow(plans: RemotePlans, plan_id: str, *, as_json: bool) -> int:
@@ -86,7 +92,7 @@ async def previewed(
     server: str, source: str, params: dict[str, str]
 ) -> tuple[CheckedPlan, Forecast | None]:
     """What the service says of a plan, and the forecast."""
-    plan = _source(source)
+    plan = source_of(source)
     async with client_of(server) as client:
         found = await client.preview(plan, params=params)
         forecast = (await client.forecast(plan, params=params)).forecast
@@ -94,7 +100,7 @@ async def previewed(
     return CheckedPlan(begin, found.notes, found.params), forecast
 
 
-def _source(source: str) -> PlanDraft | str:
+def source_of(source: str) -> PlanDraft | str:
     """A plan in JSON or YAML as a draft; the service reads texts itself, with its tools."""
     text, name = read_source(source)
     return load_plan(text, source=name) if is_data(text, name) else decoded_plan(text, name)

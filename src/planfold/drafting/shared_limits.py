@@ -19,10 +19,12 @@ def check_shared_limits(
         what = "a clarification" if kind_of(task) is NodeKind.Clarification else what
         faults.add(f"is not used by {what}", task=name, field="limits", fix="remove it")
         return
-    for limit in shared_limits_of(task, tool):
+    undoing = tools.get(task.undo.tool) if task.undo is not None else None
+    whose_tool = {limit: tool.name for tool in (undoing, tool) if tool for limit in tool.limits}
+    for limit in sorted({*task.limits, *whose_tool}):
         if limit in tools.limits:
             continue
-        whose = "" if limit in task.limits else f" of the tool {quoted(task.tool or '')}"
+        whose = "" if limit in task.limits else f" of the tool {quoted(whose_tool[limit])}"
         near = faults.nearest(limit, tools.limits)
         declare = f'declare it in planfold.toml: [limits.{excerpt(limit)}] with rate = "60/min" or '
         fix = f"{near + ' ' if near else ''}{declare}concurrency = 1"

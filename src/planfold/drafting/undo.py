@@ -10,6 +10,7 @@ from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, TaskDraft, UndoDraft
 from planfold.drafting.faults import Faults, listed, quoted
 from planfold.drafting.fields import MAX_SECONDS, check_retry, kind_of, unicode_fault
+from planfold.drafting.shared_limits import shared_limits_of
 from planfold.drafting.waits import is_wait
 from planfold.planner.references import ARGUMENTS, SELF, find_references, rename_references
 from planfold.planner.tasks import NodeKind, TaskSpec, ToolCall, Undo
@@ -87,6 +88,7 @@ def undo_of(task: TaskDraft, ids: Mapping[str, int], tools: Toolbox) -> Undo | N
         effect=undo.effect or tool.effect,
         retry=undo.retry or tool.retry,
         timeout=undo.timeout,
+        limits=shared_limits_of(task, tool),
     )
 
 

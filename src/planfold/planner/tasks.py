@@ -131,12 +131,14 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
 class Undo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The call that reverts a task once it has completed. Its arguments may refer to what the
     arguments of the task may, and to the task: ``$self`` is its result, ``$arguments`` what its
-    tool was called with. ``timeout`` is in seconds, for one attempt."""
+    tool was called with. ``timeout`` is in seconds, for one attempt. It is under the shared
+    ``limits`` of the task and of its own tool."""
 
     tool: ToolCall
     effect: Effect = Effect.Once
     retry: RetryPolicy = RetryPolicy()
     timeout: float | None = None
+    limits: tuple[str, ...] = ()
 
 
 class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):

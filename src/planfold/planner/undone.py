@@ -119,6 +119,7 @@ def _undo_spec(key: int, task: Task, parents: tuple[int, ...]) -> TaskSpec:
         effect=undo.effect,
         retry=undo.retry,
         timeout=undo.timeout,
+        limits=undo.limits,
         on_failure="continue",
         run_if="ended",
         proposed=spec.proposed,

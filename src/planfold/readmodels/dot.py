@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from planfold.planner.tasks import TaskSpec
-from planfold.readmodels.labels import STATUS_MARKS, clean, fit, guard_of, name_of, wait_words
+from planfold.readmodels.labels import (
+    STATUS_MARKS,
+    clean,
+    fit,
+    guard_of,
+    limit_words,
+    name_of,
+    wait_words,
+)
 from planfold.readmodels.picture_style import FILL
 
 
@@ -19,7 +27,7 @@ def dot(title: str, specs: Sequence[TaskSpec], statuses: Mapping[int, str]) -> s
     for spec in specs:
         status = statuses.get(spec.id, "planned")
         text = f"{STATUS_MARKS[status]} {name_of(spec)}\n{fit(clean(spec.description), 60)}"
-        guard = guard_of(spec) or wait_words(spec)
+        guard = guard_of(spec) or wait_words(spec) or limit_words(spec)
         text += f"\n{fit(guard, 60)}" if guard else ""
         dashed = ', style="rounded,filled,dashed"' if guard else ""
         lines.append(f'  {spec.id} [label={_quoted(text)}, fillcolor="{FILL[status]}"{dashed}];')

@@ -157,9 +157,15 @@ def guard_of(spec: TaskSpec) -> str:
 def manner_of(spec: TaskSpec) -> str:
     """How a task runs, where that is not as usual: "runs when ..., waits 2 h"."""
     guard = guard_of(spec)
-    limits = f"under the limit{'s' * (len(spec.limits) > 1)} {', '.join(map(clean, spec.limits))}"
-    words = (guard and f"runs {guard}", wait_words(spec), limits if spec.limits else "")
+    words = (guard and f"runs {guard}", wait_words(spec), limit_words(spec))
     return ", ".join(filter(None, words))
+
+
+def limit_words(spec: TaskSpec) -> str:
+    """The shared limits that it is under: "under the limits api, lock"."""
+    if not spec.limits:
+        return ""
+    return f"under the limit{'s' * (len(spec.limits) > 1)} {', '.join(map(clean, spec.limits))}"
 
 
 def kind_of(spec: TaskSpec) -> str:

@@ -94,7 +94,7 @@ def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:
         return [_held(look, row)]
     found = []
     if row.owner is not None:
-        text = f"waits for another worker: {row.owner}, which held it, has ended"
+        text = f"waits for another worker: {row.owner} has ended"
         remedy = "start a worker, unless one takes it over"
         alone = task.spec.tool.name if task.spec.tool is not None and not look.workers else None
         found.append(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
 from planfold.choices import wrong_choice
-from planfold.errors import CommandRejected, NotFound
+from planfold.errors import CommandRejected, ConfigurationError, NotFound
 from planfold.executors.registry import Executors
 from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
@@ -128,33 +130,20 @@ class PlanSchedules(PlanForking):
         """
         check_schedule(name, cron, tz, catch_up, overlap)
         next_at = _first(cron, tz, self.store.clock())
-        all_tags = (f"schedule={name}", *tags)
-        scheduled = self._scheduled(plan, params or {}, approved_by, config, all_tags)
+        executors = self._executors()
+        if executors is None:
+            raise ConfigurationError(
+                "this App was opened with load=False, so it does not know the tools of the plan; "
+                "open it with load=True to add a schedule"
+            )
+        wanted = ScheduledPlan(
+            {}, "", approved_by, config or self.planner_config(), (f"schedule={name}", *tags)
+        )
+        draft = self._bound(plan, params or {})
+        scheduled = await asyncio.to_thread(_scheduled, draft, wanted, executors)
         added = AddSchedule(name, " ".join(cron.split()), tz, scheduled, next_at, catch_up, overlap)
         await self._change(name, added)
         return await self.schedule(name)
-
-    def _scheduled(
-        self,
-        plan: PlanDraft | str,
-        params: Mapping[str, Any],
-        approved_by: str | None,
-        config: PlannerConfig | None,
-        tags: tuple[str, ...],
-    ) -> ScheduledPlan:
-        """Raises InvalidPlan, CommandRejected, ConfigurationError."""
-        from planfold.drafting.compiler import compile_plan
-
-        toolbox = self._toolbox()
-        draft = self._bound(plan, params)
-        compile_plan(draft, toolbox)  # so that its faults are found before it is written as JSON
-        executors = self._executors()
-        assert executors is not None  # there is a toolbox
-        given = msgspec.json.decode(msgspec.json.encode(draft))
-        found = ScheduledPlan(given, "", approved_by, config or self.planner_config(), tags)
-        begin = compiled(found, executors)
-        Planner().process(recordable_command(begin))  # refuses what it would refuse later
-        return msgspec.structs.replace(found, revision_hash=hash_revision(begin.tasks))
 
     async def schedules(self) -> list[ScheduleView]:
         """All schedules, by name."""
@@ -195,14 +184,17 @@ class PlanSchedules(PlanForking):
         """
         state, executors = await self._state(name), self._executors()
         if executors is not None:
-            compiled((await self._added(name)).plan, executors)  # before anything is recorded
+            plan = (await self._added(name)).plan
+            await asyncio.to_thread(compiled, plan, executors)  # before anything is recorded
         ended = await ended_before(self.store, state)
         events = await self._change(name, RunSchedule(self.store.clock(), ended, by))
-        decided = events[0]
-        assert isinstance(decided, OccurrencesDecided)
         if executors is not None:
             occurrences = Occurrences(self.store, self.dispatcher, executors)
             await occurrences.hand_over(schedule_id(name))
+        if not events:  # the same request again
+            return (await self._state(name)).previous
+        decided = events[0]
+        assert isinstance(decided, OccurrencesDecided)
         return (decided.queued or decided.started[-1:])[0].plan_id
 
     async def remove_schedule(self, name: str, *, by: str = "") -> None:
@@ -211,21 +203,20 @@ class PlanSchedules(PlanForking):
 
     async def _change(self, name: str, command: ScheduleCommand) -> list[Any]:
         _check_name(name)
-        stream = schedule_id(name)
-        named = f"{stream}/{type(command).__name__}"
         try:
-            return await self.dispatcher.send(
-                SCHEDULES, stream, recordable_command(command), command_id=named
-            )
+            return await self._record_change(schedule_id(name), recordable_command(command))
         except NotFound:
             raise _missing(name) from None
 
+    async def _record_change(self, stream: str, command: ScheduleCommand) -> list[Any]:
+        named = f"{stream}/{type(command).__name__}"
+        return await self.dispatcher.send(SCHEDULES, stream, command, command_id=named)
+
     async def _state(self, name: str) -> ScheduleState:
-        check_text("name", name)
-        try:
-            state = await schedule_state(self.dispatcher, schedule_id(name))
-        except NotFound:
-            state = ScheduleState()
+        state = ScheduleState()
+        if isinstance(name, str) and _NAME.fullmatch(name):
+            with suppress(NotFound):
+                state = await schedule_state(self.dispatcher, schedule_id(name))
         if state.added is None:
             raise _missing(name)
         return state
@@ -247,6 +238,19 @@ class PlanSchedules(PlanForking):
     def planner_config(self) -> PlannerConfig:
         """The settings of new plans."""
         raise NotImplementedError
+
+
+def _scheduled(draft: PlanDraft, wanted: ScheduledPlan, executors: Executors) -> ScheduledPlan:
+    """``wanted`` with a draft, and the revision that it compiles to. Raises InvalidPlan,
+    CommandRejected."""
+    from planfold.drafting.compiler import compile_plan
+
+    compile_plan(draft, executors.toolbox)  # finds faults before it is written as JSON
+    given = msgspec.json.decode(msgspec.json.encode(draft))
+    found = msgspec.structs.replace(wanted, draft=given)
+    begin = compiled(found, executors)
+    Planner().process(begin)  # refuses what it would refuse later
+    return msgspec.structs.replace(found, revision_hash=hash_revision(begin.tasks))
 
 
 def check_schedule(

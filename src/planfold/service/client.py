@@ -22,15 +22,16 @@ from planfold.readmodels.plan_view import PlanView
 from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.workers import Unclaimed
-from planfold.runtime.forking import Fork
+from planfold.runtime.fork import Fork
 from planfold.service import hand_messages as h
 from planfold.service import messages as m
 from planfold.service import query_messages as q
-from planfold.service.caller import BY_NAME, Caller, path_of
+from planfold.service.caller import BY_NAME, path_of
 from planfold.service.operations import EventFeed, Operation
+from planfold.service.schedule_client import ScheduleCaller
 
 
-class Client(Caller):
+class Client(ScheduleCaller):
     """A client of a service. Its methods make operations: ``await`` one in asynchronous code, or
     call its ``run`` in synchronous code.
 

@@ -21,6 +21,7 @@ _TEXTS: Final = {
         "plan_id": "The id of a plan",
         "task": "The id or label of a task",
         "token_id": "The id of a token",
+        "schedule_name": "The name of a schedule",
     }
 }
 _DESCRIPTION: Final = (

@@ -18,12 +18,13 @@ from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.task_details import RevisionDetails, TaskDetails
 from planfold.readmodels.workers import Unclaimed
-from planfold.runtime.forking import Fork
+from planfold.runtime.fork import Fork
 from planfold.service import access_messages as a
 from planfold.service import messages as m
 from planfold.service import query_messages as q
 from planfold.service.decision_routes import DECISIONS
 from planfold.service.route import KIB, PLAN, PLAN_BYTES, RECEIPT, SHELL, Route, looking
+from planfold.service.schedule_routes import SCHEDULES
 
 HEALTH: Final = (
     looking("live", "/livez", "Whether the process answers", None, public=True, media="text"),
@@ -51,7 +52,7 @@ PLANS: Final = (
         request=m.Submission,
         response=m.Receipt,
         status=201,
-        errors=(409, 412, 422),
+        errors=(404, 409, 412, 422),
         body_bytes=PLAN_BYTES,
         example=SHELL,
         example_answer=RECEIPT | {"version": 1, "status": "awaiting_approval"},
@@ -259,4 +260,7 @@ ACCESS: Final = (
     ),
 )
 
-ROUTES: Final = (*HEALTH, *PLANS, *TRIALS, *DECISIONS, *SIGNALS, *DRAWINGS, *OVERVIEWS, *ACCESS)
+ROUTES: Final = (
+    *(*HEALTH, *PLANS, *TRIALS, *DECISIONS, *SIGNALS, *SCHEDULES),
+    *(*DRAWINGS, *OVERVIEWS, *ACCESS),
+)

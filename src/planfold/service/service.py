@@ -244,12 +244,12 @@ class _Endpoint:
             known = await service.app.store.find_command(call.command_id)
             if known is None:
                 return await self._function(call)
-            plan_id, digest = known
+            stream, digest = known
             if digest != call.digest:
                 raise refusal(
                     422, "key-reused", "this key was used for another request; choose a new one"
                 )
-            return await resources.receipt(call, plan_id)
+            return await resources.repeated(call, stream)
         finally:
             service.in_progress.discard(call.command_id)
 

@@ -66,10 +66,9 @@ WITH RECURSIVE clock AS MATERIALIZED (
     SELECT EXISTS (
         SELECT FROM lanes l WHERE l.limits <> ''
           AND ($8::text[] IS NULL OR l.route = ANY ($8)) AND l.tool <> ALL ($5::text[])
-    ) OR EXISTS (
-        SELECT FROM planfold.task_queue WHERE owner IS NOT NULL AND limits <> ''
-          AND owner <> $1 AND expires < (SELECT at FROM clock)
-    ) AS limited
+    ) OR coalesce((
+        SELECT min(expires) FROM planfold.task_queue WHERE owner IS NOT NULL AND limits <> ''
+    ) < (SELECT at FROM clock), false) AS limited
 ), shares AS (  -- how many of the first rows are in each lane: no more are locked
     SELECT f.route, f.tool, count(*) AS rows FROM (
         SELECT l.route, l.tool FROM lanes l CROSS JOIN LATERAL (
@@ -158,12 +157,12 @@ FROM under u LEFT JOIN claimed c ON true
 WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
 ), under AS MATERIALIZED (
-    SELECT EXISTS (
-        SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 1 AND limits <> ''
-    ) OR EXISTS (
-        SELECT FROM planfold.task_queue WHERE owner IS NOT NULL AND limits <> ''
-          AND owner <> $1 AND crashes > 0 AND expires < (SELECT at FROM clock)
-    ) AS limited
+    SELECT (
+        SELECT true FROM planfold.task_queue WHERE owner IS NULL AND crashes > 1 AND limits <> ''
+        ORDER BY priority DESC, turn, id LIMIT 1
+    ) IS NOT NULL OR coalesce((
+        SELECT min(expires) FROM planfold.task_queue WHERE owner IS NOT NULL AND limits <> ''
+    ) < (SELECT at FROM clock), false) AS limited
 ), free AS (
     SELECT id, priority, turn FROM planfold.task_queue
     WHERE owner IS NULL AND crashes > 1 AND NOT (SELECT limited FROM under)

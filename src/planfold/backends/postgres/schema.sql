@@ -81,7 +81,7 @@ CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, limits, priori
 CREATE INDEX task_queue_suspects ON planfold.task_queue (priority DESC, turn, id) WHERE owner IS NULL AND crashes > 1;
 CREATE INDEX task_queue_expiring ON planfold.task_queue (expires) WHERE owner IS NOT NULL;
 CREATE INDEX task_queue_owned ON planfold.task_queue (owner) WHERE owner IS NOT NULL;
-CREATE INDEX task_queue_limited ON planfold.task_queue (limits) WHERE owner IS NOT NULL AND limits <> '';
+CREATE INDEX task_queue_limited ON planfold.task_queue (expires) WHERE owner IS NOT NULL AND limits <> '';
 
 -- Limits by name over all workers, as the worker that started last declares them.
 CREATE TABLE planfold.limits (

@@ -119,11 +119,11 @@ def _lines(layout: Layout, statuses: Mapping[int, str], width: int) -> Iterator[
 
 def _single(node: Node, statuses: Mapping[int, str], width: int) -> Line:
     from planfold.cli.terminal import MARKS, STATUS_STYLES, clean, fit, width_of
-    from planfold.readmodels.labels import guard_of, name_of, wait_words
+    from planfold.readmodels.labels import guard_of, limit_words, name_of, wait_words
 
     spec = node.tasks[0]
     status, after = statuses[spec.id], ", ".join(map(str, spec.depends_on))
-    guard = guard_of(spec) or wait_words(spec)
+    guard = guard_of(spec) or wait_words(spec) or limit_words(spec)
     tail = f"  <- {after}" if after else ""
     tail += f" ({guard})" if guard else ""
     head = f"  {MARKS[status]} {name_of(spec)}"

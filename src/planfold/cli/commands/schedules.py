@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from planfold.planner.config import PlannerConfig
     from planfold.runtime.schedules import ScheduleView
     from planfold.runtime.settings import Settings
+    from planfold.service.remote_schedules import RemoteSchedules
 
 T = TypeVar("T")
 
@@ -99,19 +100,26 @@ def add_command(
     planfold schedule add nightly "0 2 * * *" backup.md --tz Europe/Zurich
     planfold schedule add sync "*/15 * * * *" sync.md --overlap queue --catch-up skip --yes
     """
-    from planfold.cli.access import let_tools_be_found, run_async, settings_for
+    from planfold.cli.access import let_tools_be_found, run_async, server_given, settings_for
     from planfold.runtime.schedules import check_schedule
 
-    settings = settings_for(db, max_parallel=max_parallel)
-    let_tools_be_found(settings, tools)
-    given: dict[str, Any] = {"tz": tz, "catch_up": catch_up, "overlap": overlap, "tags": tags}
     check_schedule(name, cron, tz)
-    given |= {"cron": cron, "config": _config(settings, priority, project)}
+    given: dict[str, Any] = {"name": name, "cron": cron, "tz": tz, "tags": tags}
+    given |= {"catch_up": catch_up, "overlap": overlap}
 
     def approves(checked: CheckedPlan) -> bool:
         return yes or _is_approved(checked, as_json=as_json)
 
-    view = run_async(_added(settings, tools, (source, params), approves, name=name, **given))
+    if (server := server_given(db)) is not None:
+        if tools or priority:
+            raise click.UsageError("leave out --tools and --priority: the service has its own")
+        given |= {"max_parallel": max_parallel, "project": project, "params": params}
+        view = run_async(_added_to(server, source, approves, **given))
+    else:
+        settings = settings_for(db, max_parallel=max_parallel)
+        let_tools_be_found(settings, tools)
+        given["config"] = _config(settings, priority, project)
+        view = run_async(_added(settings, tools, (source, params), approves, **given))
     if view is not None:
         _print(view, db, as_json=as_json, more=["Workers run it: planfold worker"])
     return COMPLETED
@@ -138,6 +146,20 @@ async def _added(
         # Only now: a plan or a time that is refused must not create a database.
         async with open_app(settings, executors=executors, load=False) as app:
             return await app.add_schedule(plan=checked.draft, approved_by=person(), **given)
+
+
+async def _added_to(
+    server: str, source: str, approves: Callable[[CheckedPlan], bool], **given: Any
+) -> ScheduleView | None:
+    """At a service. None: a person did not approve the plan."""
+    from planfold.cli.access import client_of
+    from planfold.cli.remote_run import previewed, source_of
+
+    checked, _ = await previewed(server, source, given["params"])
+    if not approves(checked):
+        return None
+    async with client_of(server) as client:
+        return await client.add_schedule(plan=source_of(source), approve=True, **given)
 
 
 def _config(settings: Settings, priority: int, project: str | None) -> PlannerConfig:
@@ -269,9 +291,18 @@ def run_command(
     \b
     planfold schedule run nightly
     """
-    from planfold.cli.access import let_tools_be_found, require_database, run_async, settings_for
-    from planfold.cli.terminal import clean, print_json
+    from planfold.cli.access import (
+        let_tools_be_found,
+        require_database,
+        run_async,
+        server_given,
+        settings_for,
+    )
 
+    if (server := server_given(db)) is not None:
+        if tools:
+            raise click.UsageError("the service has its own tools: leave out --tools")
+        return run_async(_run_at(server, name, detach=detach, as_json=as_json))
     settings = settings_for(db)
     require_database(settings)
     let_tools_be_found(settings, tools)
@@ -283,23 +314,46 @@ def run_command(
 
         async with open_app(settings, tools=tools, create=False) as app:
             plan_id = await app.run_schedule(name, by=person())
-            if await app.store.head(plan_id) is not None:
-                runner = TerminalRunner(app, db=db, as_json=as_json, tools=tools)
-                return await runner.run(plan_id, detach=detach)
-            before = (await app.schedule(name)).previous
-        if as_json:
-            print_json({"id": plan_id, "waits_for": before})
-        else:
-            say(f"{clean(plan_id)} begins when {clean(before)} has ended.")
-        return COMPLETED
+            if await app.store.head(plan_id) is None:
+                return _waits(await app.schedule(name), as_json=as_json)
+            runner = TerminalRunner(app, db=db, as_json=as_json, tools=tools)
+            return await runner.run(plan_id, detach=detach)
 
     return run_async(run())
 
 
-def _with_app(db: str | None, do: Callable[[App], Awaitable[T]]) -> T:
-    from planfold.cli.access import existing_app, run_async
+async def _run_at(server: str, name: str, *, detach: bool, as_json: bool) -> int:
+    from planfold.cli.access import client_of
+    from planfold.cli.remote_run import followed
+    from planfold.service.remote_plans import RemotePlans
+
+    async with client_of(server) as client:
+        before = await client.schedule(name)
+        after = await client.run_schedule(name)
+        if after.previous == before.previous:
+            return _waits(after, as_json=as_json)
+        return await followed(RemotePlans(client), after.previous, detach=detach, as_json=as_json)
+
+
+def _waits(view: ScheduleView, *, as_json: bool) -> int:
+    from planfold.cli.terminal import clean, print_json
+
+    if as_json:
+        print_json({"waits_for": view.previous, "waiting": view.waiting})
+    else:
+        say(f"It begins when {clean(view.previous)} has ended.")
+    return COMPLETED
+
+
+def _with_app(db: str | None, do: Callable[[App | RemoteSchedules], Awaitable[T]]) -> T:
+    from planfold.cli.access import client_of, existing_app, run_async, server_given
 
     async def with_app() -> T:
+        if (server := server_given(db)) is not None:
+            from planfold.service.remote_schedules import RemoteSchedules
+
+            async with client_of(server) as client:
+                return await do(RemoteSchedules(client))
         async with existing_app(db) as app:
             return await do(app)
 

@@ -18,7 +18,8 @@ from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
 from planfold.runtime.aggregate import PLAN, SIGNALS
-from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
+from planfold.runtime.fork import Fork
+from planfold.runtime.forking import PlanForking, checkpoint_in
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.problems import refusal
@@ -125,7 +126,8 @@ async def compiled(call: ServiceCall, draft: PlanDraft) -> tuple[TaskSpec, ...]:
     return await asyncio.to_thread(compile_plan, draft, call.service.app.executors.toolbox)
 
 
-def _approver(call: ServiceCall) -> str | None:
+def approver_of(call: ServiceCall) -> str | None:
+    """Who approves a plan by this request, if a person does. Raises Refused."""
     if not call.body.approve:
         return None
     call.require(Scope.Approve)
@@ -143,7 +145,7 @@ def _new_id(call: ServiceCall) -> str:
 
 
 async def submit(call: ServiceCall) -> ServiceReply:
-    body, approver, plan_id = call.body, _approver(call), _new_id(call)
+    body, approver, plan_id = call.body, approver_of(call), _new_id(call)
     config = call.service.app.planner_config(max_parallel=body.max_parallel, project=call.project)
     if body.priority is not None:
         config = replace(config, priority=body.priority)
@@ -168,7 +170,7 @@ async def submit(call: ServiceCall) -> ServiceReply:
 async def revise(call: ServiceCall) -> ServiceReply:
     from planfold.drafting.revision import compile_revision
 
-    app, approver = call.service.app, _approver(call)
+    app, approver = call.service.app, approver_of(call)
     draft = (await drafted(call)).draft
     state = (await app.planner(call.plan_id)).state
     command = compile_revision(draft, app.executors.toolbox, state, approved_by=approver)
@@ -294,7 +296,7 @@ async def checkpoint(call: ServiceCall) -> ServiceReply:
 async def fork(call: ServiceCall) -> ServiceReply:
     """Answers are a person's word, and so are effects that happen again: also those under a new
     key, unless the fork waits for its approval."""
-    wanted, approver = call.body, _approver(call)
+    wanted, approver = call.body, approver_of(call)
     if wanted.answers or wanted.keep_answers or wanted.repeat:
         call.require(Scope.Approve)
     at = None

@@ -2,7 +2,7 @@
 ALTER TABLE planfold.task_queue ADD COLUMN limits text COLLATE "C" NOT NULL DEFAULT '';
 DROP INDEX planfold.task_queue_free;
 CREATE INDEX task_queue_free ON planfold.task_queue (route, tool, limits, priority DESC, turn, id) WHERE owner IS NULL;
-CREATE INDEX task_queue_limited ON planfold.task_queue (limits) WHERE owner IS NOT NULL AND limits <> '';
+CREATE INDEX task_queue_limited ON planfold.task_queue (expires) WHERE owner IS NOT NULL AND limits <> '';
 
 -- Limits by name over all workers, as the worker that started last declares them.
 CREATE TABLE planfold.limits (
