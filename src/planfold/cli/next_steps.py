@@ -120,7 +120,7 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
     """What can be done with a plan now; ``more``: options of ``resume``."""
     fold, state = situation.fold, situation.fold.state
     having, plan_id, steps = state.schedule.having, situation.fold.plan_id, list[Step]()
-    tools = {t.tool.name for t in having(_OPEN, _LOOKED_AT) if t.tool is not None}
+    tools = {t.tool.name for t in having(_OPEN, _LOOKED_AT) if t.tool and not t.spec.wait}
     match state.status:
         case PlanStatus.AwaitingApproval:
             steps = approval_steps(db, plan_id)
@@ -202,6 +202,8 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
             return [budget_step(db, plan), answer_step(db, plan, name, [STOP])]
         case ReasonKind.Parents | ReasonKind.Items if by:
             return [Step(command_line(db, "why", plan, *by))]
+        case ReasonKind.Wait | ReasonKind.Stopping if reason.plan_id is not None:
+            return [Step(command_line(db, "why", reason.plan_id))]
         case ReasonKind.Wait if reason.signal is not None:
             key = plan if reason.key is None else reason.key
             return [Step(command_line(db, "signal", reason.signal, key))]

@@ -60,7 +60,7 @@ def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
     if task.status in ENDED:
         yield from reset_with_followers(state, task, "by_hand")
     yield TaskDecided(task.id, wanted.status, wanted.result, wanted.reason, wanted.by)
-    if task.waits:  # no worker has to stop it
+    if task.waits and not task.runs_plan:  # no worker has to stop it
         yield as_decided(task.id, wanted)
     elif task.status is TaskStatus.Running:
         yield from stop(state, with_active_items(state, [task]), str(wanted))

@@ -19,6 +19,7 @@ from planfold.planner.events import (
     PlanSummary,
     TaskDispatched,
     TaskStatusUpdated,
+    WaitStarted,
 )
 from planfold.planner.graph import OF_MAP, lane_of
 from planfold.planner.items import STRIDE
@@ -216,7 +217,7 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
     if spec.for_each is not None:
         yield from start_map(state, task, skipped)
         return
-    if spec.wait is not None:
+    if spec.wait is not None and spec.wait.plan is None:
         yield from start_wait(state, task, spec.wait, now, skipped)
         return
     if spec.kind is NodeKind.Clarification:
@@ -239,7 +240,10 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         if task.spec.on_failure == "stop":
             yield from skip_dependents(state, [spec.id], skipped)
         return
-    yield TaskDispatched(spec.id, task.attempt + 1, arguments)
+    if spec.wait is not None:  # for its sub-plan
+        yield WaitStarted(spec.id, task.attempt + 1, arguments=arguments)
+    else:
+        yield TaskDispatched(spec.id, task.attempt + 1, arguments)
 
 
 def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:

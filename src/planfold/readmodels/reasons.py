@@ -70,7 +70,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     earlier. ``worker`` holds the task; ``workers`` are those that live.
     ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
     needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for;
-    of one that failed, ``signal`` is the one that did not come. ``route`` is the one that no worker
+    of one that failed, ``signal`` is the one that did not come. ``plan_id`` is the sub-plan whose
+    end a task waits for. ``route`` is the one that no worker
     serves, ``tool`` the one that a worker needs. Where the task has ended, ``helps`` is "retry" (or
     a revision), "revise" (a retry would end in the same way) or None: nothing has to be done.
     """
@@ -92,6 +93,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     tool: str | None = None
     signal: str | None = None
     key: str | None = None
+    plan_id: str | None = None
     helps: Literal["retry", "revise"] | None = None
 
 
@@ -103,6 +105,8 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
             return _ended(state, task)
         case Phase.Answer | Phase.Budget:
             return [_asked(state, task)]
+        case Phase.Stopping if task.runs_plan:
+            return [_sub_plan(task, ReasonKind.Stopping, "stop")]
         case Phase.Stopping:
             remedy = "wait: its worker makes it end after a grace of 10 s"
             return [_reason(ReasonKind.Stopping, task, "waits for its worker to stop", remedy)]
@@ -215,7 +219,18 @@ def _items(state: PlannerState, task: Task) -> Reason:
     return _reason(ReasonKind.Items, task, text, remedy, by=open_)
 
 
+def _sub_plan(task: Task, kind: ReasonKind, to: str) -> Reason:
+    if task.plan_id is None:
+        text, remedy = "waits for a worker to begin its plan", "start a worker: it begins the plan"
+        return _reason(kind, task, text, remedy)
+    text = f"waits for its plan {task.plan_id} to {to}"
+    reason = _reason(kind, task, text, "see what that plan waits for")
+    return msgspec.structs.replace(reason, plan_id=task.plan_id)
+
+
 def _wait(task: Task) -> Reason:
+    if task.runs_plan:
+        return _sub_plan(task, ReasonKind.Wait, "end")
     wait = task.spec.wait
     if wait is None or wait.signal is None:
         remedy = "wait until then, or cancel the task"
