@@ -154,5 +154,5 @@ def test_an_item_of_directives_alone_is_a_task() -> None:
         "{retry=3}",
         "Run `false`",
     ]
-    assert [task.wait for task in draft.tasks] == [None, "2h", None, None]
+    assert [task.wait for task in draft.tasks] == [None, 7200.0, None, None]
     assert [task.depends_on for task in draft.tasks] == [[], [1], [2], [3]]

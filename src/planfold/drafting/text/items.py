@@ -107,6 +107,7 @@ def read_item(
 
 
 def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> Reading:
+    whole = text.text.strip()
     text, said = take_directives(text)
     reading = Reading(text.shown, directives=said, attachments=text.attachments())
     chosen = bracketed_choices(text)
@@ -127,6 +128,7 @@ def _read_text(text: Inline, more: Sequence[markdown.Block], guarded: bool) -> R
     _add_blocks(reading, more, shown_as_script=script)
     if not reading.description and isinstance(reading.action, ShellScript):
         reading.description = first_line(reading.action.text)
+    reading.description = reading.description or whole  # only directives
     return reading
 
 
