@@ -52,7 +52,8 @@ def list_lines(views: Sequence[ScheduleView]) -> list[Line]:
 def _next_words(view: ScheduleView) -> str:
     if view.paused:
         return "paused"
-    return "no more" if view.next_at is None else f"next {date_and_time(view.next_at)}"
+    waiting = f", {view.waiting:,} waiting for the plan before" if view.waiting else ""
+    return f"next {date_and_time(view.next_at)}{waiting}" if view.next_at else f"no more{waiting}"
 
 
 def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:

@@ -32,7 +32,8 @@ def refuse_while_undoing(state: PlannerState) -> None:
     """Raises CommandRejected where a plan is being undone: it has to end before it continues."""
     if state.undoing:
         raise CommandRejected(
-            "the plan is being undone; wait until it has ended (or skip its undo tasks)"
+            "the plan is being undone; answer its question with 'leave it' to keep what it did, or "
+            "wait until it has ended"
         )
 
 

@@ -270,10 +270,13 @@ def remove_command(name: str, db: str | None) -> int:
     planfold schedule remove nightly
     """
     from planfold.cli.access import person
+    from planfold.cli.terminal import counted
 
     by = person()
+    waiting = _with_app(db, lambda app: app.schedule(name)).waiting
     _with_app(db, lambda app: app.remove_schedule(name, by=by))
-    say(f"Removed: {name}")
+    dropped = f", and {counted(waiting, 'occurrence')} that waited" if waiting else ""
+    say(f"Removed: {name}{dropped}")
     return COMPLETED
 
 
