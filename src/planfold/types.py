@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import ImageRef as ImageRef
     from planfold.planner.tasks import Link as Link
     from planfold.planner.tasks import NodeKind as NodeKind
+    from planfold.planner.tasks import ParentTask as ParentTask
     from planfold.planner.tasks import Pause as Pause
     from planfold.planner.tasks import Prompt as Prompt
     from planfold.planner.tasks import Task as Task
@@ -76,8 +77,8 @@ if TYPE_CHECKING:
     from planfold.readmodels.timeline import Phase as Phase
     from planfold.readmodels.timeline import PhaseSpan as PhaseSpan
     from planfold.readmodels.workers import Unclaimed as Unclaimed
-    from planfold.runtime.forking import Fork as Fork
-    from planfold.runtime.forking import RepeatedEffect as RepeatedEffect
+    from planfold.runtime.fork import Fork as Fork
+    from planfold.runtime.fork import RepeatedEffect as RepeatedEffect
     from planfold.runtime.reporter import Observer as Observer
     from planfold.runtime.schedules import ScheduleView as ScheduleView
     from planfold.service import messages as messages
@@ -127,6 +128,7 @@ _HOMES = {
         "ImageRef",
         "Link",
         "NodeKind",
+        "ParentTask",
         "Pause",
         "Prompt",
         "Task",
@@ -145,7 +147,7 @@ _HOMES = {
     "planfold.readmodels.statistics": ("Figures", "Statistics"),
     "planfold.readmodels.timeline": ("Phase", "PhaseSpan"),
     "planfold.readmodels.workers": ("Unclaimed",),
-    "planfold.runtime.forking": ("Fork", "RepeatedEffect"),
+    "planfold.runtime.fork": ("Fork", "RepeatedEffect"),
     "planfold.runtime.reporter": ("Observer",),
     "planfold.runtime.schedules": ("ScheduleView",),
     "planfold.service.messages": (),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 import asyncpg
 import pytest
@@ -74,15 +75,21 @@ async def test_what_this_process_wrote_is_no_news_to_it(postgres_database: str) 
 
 @pytest.mark.usefixtures("no_poll")
 async def test_a_process_that_says_too_much_says_that_all_has_changed(
-    postgres_database: str,
+    postgres_database: str, let_pass: Callable[[float], None]
 ) -> None:
-    async with opened(postgres_database) as here, opened(postgres_database) as there:
+    slow = f"{postgres_database}?notify_ms=30000"
+    async with opened(postgres_database) as here, opened(slow) as there:
         await listening(here)
         ticket, before = here.wakeup.ticket("untouched"), here.generation("untouched")
-        many = (decision(Counted(n), to=f"{n:0>200}") for n in range(200))
+        await there.append(decision(Counted(1), to="told at once"))
+        many = (decision(Counted(n), to=f"{n:0>200}") for n in range(60))
         await asyncio.gather(*map(there.append, many))
+        assert there.others.notifier.sent == 1
+        let_pass(30.0)
         await asyncio.wait_for(ticket.wait(), PATIENCE_S)
         assert here.generation("untouched") > before
+        await until(lambda: there.others.notifier.sent == 2)
+        let_pass(30.0)  # else it waits that long before it closes
 
 
 @pytest.mark.usefixtures("no_poll")

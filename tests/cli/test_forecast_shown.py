@@ -50,8 +50,8 @@ def test_an_older_schema_is_not_migrated() -> None:
     assert found["before"] == older
 
 
-def test_a_server_has_forecasts_too(postgres_database: str) -> None:
-    address = ("--db", postgres_database)
+def test_a_server_has_forecasts_too(empty_postgres_database: str) -> None:
+    address = ("--db", empty_postgres_database)
     plan = write_plan(sh("a", "true"))
     assert "Forecast" not in called("plan", plan, *address)  # and no schema is made there
     assert "no database" in called("list", *address, code=2)

@@ -477,6 +477,12 @@ def test_a_fork_of_any_log_comes_to_an_end_and_is_decided_again(
         approved_by="me",
     )
     fork.send(command)
+    held = fork.planner.state.breakpoints
+    assert held.keys() <= start.state.breakpoints.keys()
+    left = [fork.planner.state.tasks[i] for i in start.state.breakpoints.keys() - held.keys()]
+    assert all(task.status is not TaskStatus.Planned for task in left)
+    if held:  # no person lifts them when they are reached
+        fork.send(UnpausePlan(tuple(held)))
     for _ in range(300):
         if not _one_step(fork, rng):
             break

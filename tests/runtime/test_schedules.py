@@ -58,7 +58,13 @@ ZONES = (
 )
 
 
-async def test_a_year_of_two_workers(each_database: str) -> None:
+DAILY = Rule("30 2 * * *", lambda _: True, (2,), (30,))
+
+
+@pytest.mark.parametrize(
+    "rule", [RULE, pytest.param(DAILY, marks=pytest.mark.soak)], ids=["weeks", "days"]
+)
+async def test_a_year_of_two_workers(each_database: str, rule: Rule) -> None:
     """Clocks are set in the zones; all workers are down from 27 to 30 March, and for three days
     beginning at the change of clocks of October."""
     clock = ManualClock(float(start_of(YEAR)))
@@ -71,9 +77,9 @@ async def test_a_year_of_two_workers(each_database: str) -> None:
         known = {}
         for catch_up, zone in ZONES:
             name = f"{catch_up}-{zone.rpartition('/')[2]}"
-            known[name] = occurrences(RULE, zone, YEAR)
+            known[name] = occurrences(rule, zone, YEAR)
             await one.add_schedule(
-                name, RULE.expression, ASK, tz=zone, catch_up=catch_up, overlap="allow"
+                name, rule.expression, ASK, tz=zone, catch_up=catch_up, overlap="allow"
             )
         for name, times in known.items():
             looks = [at + 1.0 for at in times if not any(a <= at < b for a, b in down)]

@@ -113,7 +113,7 @@ async def test_an_interrupted_once_task_is_asked_about_at_once_however_it_ends(
 
     async with planfold.open_app(database, executors=processing(execute)) as app:
         await submit(app, planfold.TaskDraft(description="pay", effect="once"))
-        async with app.worker():
+        async with app.worker(drain_s=0):
             await began.wait()
         (question,) = (await app.view(PLAN_ID)).questions
     assert "Was this done? pay" in question.question

@@ -14,6 +14,7 @@ import pytest
 
 import planfold
 from planfold import SharedLimit
+from planfold.drafting.draft import UndoDraft
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import AddBudget, CancelTask
 from planfold.planner.config import PlannerConfig
@@ -97,6 +98,21 @@ async def test_a_pause(each_database: str) -> None:
             assert all(said in reason.text for said in ("ann", "incident")), reason.text
         await app.unpause(PLAN_ID)
         assert kinds(await app.why(PLAN_ID)) == ["answer"]
+
+
+async def test_a_task_that_was_undone(each_database: str) -> None:
+    @planfold.tool(effect="safe")
+    def works() -> None: ...
+
+    async with planfold.open_app(each_database, tools=[works]) as app:
+        made = planfold.TaskDraft(description="make", tool="works", undo=UndoDraft(tool="works"))
+        await plan_of(app, made)
+        await app.run(PLAN_ID)
+        await app.undo(PLAN_ID, by="ada")
+        await app.run(PLAN_ID)
+        assert kinds(await app.why(PLAN_ID, 1)) == ["undone"]
+        [reason] = (await app.why(PLAN_ID)).reasons
+        assert (reason.text, reason.tasks) == ("was undone: 1 of 1", (1,))
 
 
 async def test_parents_and_what_holds_them_up(each_database: str) -> None:
@@ -315,7 +331,7 @@ async def test_the_lease_of_a_dead_worker(each_database: str, until: Until) -> N
         (dead,) = (await app.why(PLAN_ID, 1)).reasons
         assert (dead.worker, dead.text.split(":")[1]) == (
             owner,
-            f" {owner}, which held it, has ended",
+            f" {owner} has ended",
         )
         assert dead.since is not None
         assert "start a worker" in dead.remedy
@@ -440,5 +456,6 @@ async def test_a_limit_that_no_worker_has_declared(database: str, until: Until) 
 
 
 def test_every_kind_has_a_test() -> None:
-    source = Path(__file__).read_text()
+    folder = Path(__file__).parent
+    source = "".join((folder / f"test_{name}.py").read_text() for name in ("why", "undoing"))
     assert [kind for kind in ReasonKind if f'"{kind.value}"' not in source] == []

@@ -166,6 +166,8 @@ def test_a_snapshot_is_the_whole_state() -> None:
     assert restored is not None
     assert restored.state == one.handler.state
     assert PlanSchedule.restore(b"[]") is None
+    older = one.handler.snapshot().replace(b"[1,", b"[0,", 1)
+    assert PlanSchedule.restore(older) is None
 
 
 RECORDED = (

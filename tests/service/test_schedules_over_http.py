@@ -65,6 +65,12 @@ async def test_approving_needs_its_scope_and_projects_are_apart(served: Served) 
     assert refused.status_code == 403
     made = await served.post("/v1/schedules", NIGHTLY, "write")
     assert made.json()["approved_by"] is None
+    approved = NIGHTLY | {"name": "approved", "approve": True}
+    await served.post("/v1/schedules", approved)
+    assert (await served.post("/v1/schedules/approved/run", {}, "write")).status_code == 403
+    assert (await served.post("/v1/schedules/nightly/run", {}, "write")).status_code == 200
+    waits = (await served.get("/v1/plans/nightly-run-1")).json()["status"]
+    assert waits == "awaiting_approval"
     scopes = [Scope.Read, Scope.Write]
     issued = await served.credentials.issue("blue", scopes, lasts_s=60, projects=["blue"])
     blue = issued.secret

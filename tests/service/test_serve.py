@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +14,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 from serve_process import PATIENCE_S, serving, start, stopped
 
+from planfold.cli.main import cli
 from planfold.errors import ConfigurationError
 from planfold.service.perimeter import names_of
 from planfold.service.runtime_file import (
@@ -292,10 +292,9 @@ def test_a_proxy_in_front(tmp_path: Path) -> None:
 
 
 def planfold(*words: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "planfold", *words], capture_output=True, text=True, timeout=60
-    )
-    return done.returncode, done.stdout, done.stderr
+    """Exit code, output and errors of a command in this process."""
+    done = CliRunner().invoke(cli, words, prog_name="planfold")
+    return done.exit_code, done.stdout, done.stderr
 
 
 def test_tokens_on_the_command_line(tmp_path: Path) -> None:

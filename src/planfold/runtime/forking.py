@@ -27,8 +27,9 @@ from planfold.planner.repeats import SHOWN, may_have_happened
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
-from planfold.planner.undone import is_undone
+from planfold.planner.undone import undone_since
 from planfold.runtime.decisions import PlanDecisions
+from planfold.runtime.fork import Fork, RepeatedEffect
 from planfold.runtime.inputs import check_id, check_new_id, check_text
 from planfold.runtime.origins import decision_end, decision_start, events_up_to, state_at
 from planfold.runtime.task_names import task_id_in
@@ -37,55 +38,6 @@ _BEGINNINGS: Final = (
     *(TaskDispatched, MapExpanded, WaitStarted, ClarificationRequested),
     TaskDecided,  # by hand, perhaps before an attempt
 )
-
-
-class RepeatedEffect(msgspec.Struct, frozen=True):
-    """A task of a fork whose effect would happen again: in the plan ``plan_id`` its task has the
-    status ``status``. A task of effect ``once`` needs ``repeat``, a ``keyed`` one gets a new key.
-    ``happened_as`` are up to 20 other tasks there that have the effect: a later revision replaced
-    the task by them, or, where a model plans the fork, the model of that plan drafted them.
-    """
-
-    task_id: int
-    label: str | None
-    description: str
-    effect: Effect
-    plan_id: str
-    status: TaskStatus
-    happened_as: tuple[int, ...] = ()
-
-
-class Fork(msgspec.Struct, frozen=True):
-    """A plan that continues ``origin`` from its ``version`` on.
-
-    ``plan_id`` is its own id, empty for a dry run. The tasks ``again`` were changed or descend from
-    a change, and run again; those that were ``interrupted`` had begun and not ended. Those
-    ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
-    It ``pauses_before`` tasks whose break-points it has from the origin.
-    ``waits_for_approval``: its tasks are others than those that were approved. ``origin_waits``:
-    the origin itself waits for approval at that version.
-
-    Example:
-        import planfold
-
-        async with planfold.open_app("sqlite:///plans.db") as app:
-            plan_id = await app.submit("1. Run `false` {#build}", approved_by="ada")
-            await app.run(plan_id)
-            fork = await app.fork(plan_id, changes={"build.argv": ["true"]}, approved_by="ada")
-            print(fork.again, (await app.run(fork.plan_id)).status)
-    """
-
-    plan_id: str
-    origin: str
-    version: int
-    again: tuple[int, ...]
-    interrupted: tuple[int, ...]
-    to_come: tuple[int, ...]
-    effects: tuple[RepeatedEffect, ...]
-    revision_hash: str
-    waits_for_approval: bool
-    origin_waits: bool = False
-    pauses_before: tuple[int, ...] = ()
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -200,7 +152,7 @@ class PlanForking(PlanDecisions):
             repeat=tuple(base.tasks),
             by=wanted.by,
             approved_by=wanted.approved_by,
-            undone=_undone_since(present, base),
+            undone=undone_since(base, present),
         )
         allowed = dict.fromkeys(task_id_in(plan_id, base, key) for key in wanted.repeat)
         sources = [(plan_id, present)]
@@ -311,12 +263,6 @@ def _named_answers(
     for text in answers.values():
         check_text("answers", text, nul=False)
     return {task_id_in(plan_id, base, key): text for key, text in answers.items()}
-
-
-def _undone_since(present: PlannerState, base: PlannerState) -> tuple[int, ...]:
-    """Tasks that are completed in the fork, and that were undone in the origin."""
-    undone = ((base.tasks.get(i), t) for i, t in present.tasks.items() if is_undone(present, t))
-    return tuple(task.id for old, task in undone if old is not None and old.run == task.run)
 
 
 def _prepared_in(base: PlannerState) -> dict[int, str]:

@@ -70,9 +70,8 @@ class Occurrences:
         """
         while True:
             state = await schedule_state(self._dispatcher, stream)
-            for occurrence in state.owed:
-                await self._submit(stream, state, occurrence)
             if state.owed:
+                await self._submit_all(stream, state)
                 continue
             ended = await ended_before(self._store, state)
             command = decision_on(state, self._store.clock(), ended)
@@ -80,8 +79,8 @@ class Occurrences:
                 return LOOK_AGAIN_S if state.waiting else None
             await self._dispatcher.send(SCHEDULES, stream, command, command_id=_name(command))
 
-    async def _submit(self, stream: str, state: ScheduleState, occurrence: Occurrence) -> None:
-        added, plan_id = state.added, occurrence.plan_id
+    async def _submit_all(self, stream: str, state: ScheduleState) -> None:
+        added = state.added
         assert added is not None
         try:
             begin = await asyncio.to_thread(compiled, added.plan, self._executors)
@@ -90,9 +89,19 @@ class Occurrences:
                 f"the plan of the schedule {added.name!r} cannot be made with the tools of this "
                 f"worker: {invalid.faults[0]}; give a worker its tools, or remove the schedule"
             ) from None
-        origin = {SCHEDULE: added.name, OCCURRENCE: in_utc(occurrence.at)}
+        origin = {SCHEDULE: added.name}
         if begin.approved_by != added.plan.approved_by:
             origin[OTHER_REVISION] = added.plan.revision_hash
+        submissions = (self._submit(stream, begin, origin, each) for each in state.owed)
+        found = await asyncio.gather(*submissions, return_exceptions=True)
+        for fault in found:
+            if fault is not None:
+                raise fault
+
+    async def _submit(
+        self, stream: str, begin: Initialize, origin: dict[str, str], occurrence: Occurrence
+    ) -> None:
+        plan_id = occurrence.plan_id
         fault = ""
         try:
             await self._dispatcher.send(
@@ -102,7 +111,7 @@ class Occurrences:
                 command_id=f"{stream}  {plan_id}",  # no key of a request has two spaces
                 correlation_id=plan_id,
                 idempotent=True,
-                extra=origin,
+                extra=origin | {OCCURRENCE: in_utc(occurrence.at)},
                 # A process with other tools submits the same occurrence, if not the same tasks.
                 request_hash="occurrence",
             )

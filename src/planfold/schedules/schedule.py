@@ -204,7 +204,8 @@ class ScheduleState(msgspec.Struct, frozen=True):
     by_hand: int = 0
 
 
-_state = msgspec.json.Decoder(ScheduleState)
+FOLD_VERSION: Final = 1  # raised where old events fold to another state
+_snapshot = msgspec.json.Decoder(tuple[int, ScheduleState])
 
 
 def schedule_id(name: str) -> str:
@@ -280,17 +281,17 @@ class PlanSchedule(Handler[ScheduleCommand, ScheduleEvent]):
 
     def snapshot(self) -> bytes:
         """See :meth:`Handler.snapshot`."""
-        return msgspec.json.encode(self.state)
+        return msgspec.json.encode((FOLD_VERSION, self.state))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> PlanSchedule | None:
         """See :meth:`Handler.restore`."""
         handler = cls()
         try:
-            handler.state = _state.decode(snapshot)
+            version, handler.state = _snapshot.decode(snapshot)
         except msgspec.MsgspecError:
             return None
-        return handler
+        return handler if version == FOLD_VERSION else None
 
 
 def _add(state: ScheduleState, command: AddSchedule) -> list[ScheduleEvent]:

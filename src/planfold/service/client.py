@@ -22,7 +22,7 @@ from planfold.readmodels.plan_view import PlanView
 from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.workers import Unclaimed
-from planfold.runtime.forking import Fork
+from planfold.runtime.fork import Fork
 from planfold.service import hand_messages as h
 from planfold.service import messages as m
 from planfold.service import query_messages as q

@@ -29,7 +29,8 @@ from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.forking import Fork, PlanForking
+from planfold.runtime.fork import Fork
+from planfold.runtime.forking import PlanForking
 from planfold.service import messages as m
 from planfold.service.client import Client
 from planfold.service.operations import EventFeed, Operation

@@ -18,7 +18,7 @@ from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.task_details import RevisionDetails, TaskDetails
 from planfold.readmodels.workers import Unclaimed
-from planfold.runtime.forking import Fork
+from planfold.runtime.fork import Fork
 from planfold.service import access_messages as a
 from planfold.service import messages as m
 from planfold.service import query_messages as q

@@ -13,7 +13,8 @@ from planfold.cli.options import command, json_option, repeat_option, tools_opti
 
 if TYPE_CHECKING:
     from planfold.planner.state import PlannerState
-    from planfold.runtime.forking import Fork, PlanForking
+    from planfold.runtime.fork import Fork
+    from planfold.runtime.forking import PlanForking
 
     Forking = Callable[..., Awaitable[Fork]]
 

@@ -18,7 +18,8 @@ from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
 from planfold.planner.tasks import TaskSpec
 from planfold.runtime.aggregate import PLAN, SIGNALS
-from planfold.runtime.forking import Fork, PlanForking, checkpoint_in
+from planfold.runtime.fork import Fork
+from planfold.runtime.forking import PlanForking, checkpoint_in
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.problems import refusal

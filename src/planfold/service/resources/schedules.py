@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from planfold.access.credential import Scope
 from planfold.drafting.draft import PlanDraft
 from planfold.errors import NotFound
 from planfold.executors.registry import Executors
@@ -88,7 +89,10 @@ async def unpause_schedule(call: ServiceCall) -> ServiceReply:
 
 
 async def run_schedule(call: ServiceCall) -> ServiceReply:
+    """Its approval is for its occurrences; that of a run by hand is a person's word too."""
     view = await _seen(call)
+    if view.approved_by is not None:
+        call.require(Scope.Approve)
     await CallSchedules(call).run_schedule(view.name, by=call.holder.name)
     return await schedule(call)
 
