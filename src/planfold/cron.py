@@ -8,6 +8,7 @@ after that; where they are set back, the first time. A job whose minute or hour 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -20,6 +21,10 @@ from planfold.instants import zone_of
 LONGEST: Final = 200  # characters; a list of all minutes has 169
 DAY: Final = 86_400
 _FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_STEP: Final = re.compile(r"/([0-9]+)")
+_MOST: Final = {"minutes": 60, "hours": 24, "days": 31, "months": 12, "days of the week": 7}
+_DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_TO_SUNDAY: Final = re.compile(f"(?<={'|'.join(_DAYS[1:])})-SUN")
 
 
 class Cron:
@@ -39,7 +44,8 @@ class Cron:
                 f"it has {len(fields)} fields, not 5: minute, hour, day of the month, month, day "
                 "of the week, as in 0 2 * * MON-FRI"
             )
-        self.expression = " ".join(fields)
+        _check_steps(fields)
+        self.expression = " ".join([*fields[:4], _weekdays(fields[4])])
         try:
             next(CronSim(self.expression, _FIRST))
         except CronSimError as fault:
@@ -122,3 +128,22 @@ class Cron:
 
     def _offset(self, at: float) -> timedelta:
         return datetime.fromtimestamp(at, self.zone).utcoffset() or timedelta()
+
+
+def _check_steps(fields: list[str]) -> None:
+    """A step is counted within its field, so ``*/90`` would be each hour, not each 90 minutes."""
+    for field, (unit, most) in zip(fields, _MOST.items(), strict=True):
+        for step in _STEP.findall(field):
+            if int(step) > most:
+                raise ValueError(
+                    f"the step {step} is above {most}, the number of {unit}, and steps are counted "
+                    "from the beginning of each field; write a list of times, or two schedules"
+                )
+
+
+def _weekdays(field: str) -> str:
+    """``field`` as cronsim reads it: the last Friday is ``5L``, and Sunday ends a week as 7."""
+    field = field.upper()
+    for number, day in enumerate(_DAYS):
+        field = field.replace(f"{day}L", f"{number}L")
+    return _TO_SUNDAY.sub("-7", field)

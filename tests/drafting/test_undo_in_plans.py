@@ -98,6 +98,7 @@ tasks:
   - {label: a, description: d, tool: make}
   - description: d
     tool: make
+    arguments: {n: 7}
     undo: {tool: drop, arguments: {id: $a.id, n: $arguments.n}, effect: once, timeout: 5,
            retry: {attempts: 2}}
 """,
@@ -128,6 +129,11 @@ tasks:
             [task(drop(id="$arguments.x"), tool=None, kind="processing")],
             "$arguments.x: the task calls no tool",
         ),
+        (
+            [task(drop(id="$arguments.nmae"), arguments={"name": "x", "n": 1})],
+            "$arguments.nmae: the task is called without 'nmae'; did you mean 'name'? its argum",
+        ),
+        ([task(drop(id="$arguments[0]"))], "the task is called without '0'; its arguments: none"),
         ([task(drop(), tool=None, choices=["a"])], "undo: a question changes nothing"),
         ([task(drop(), tool=None, wait=5.0)], "undo: this task changes nothing"),
         ([task(drop(), done=True)], "undo: this task changes nothing"),
@@ -143,6 +149,11 @@ tasks:
 def test_a_fault_of_an_undo_says_where_it_is(drafts: list[TaskDraft], said: str) -> None:
     found = faults(*drafts)
     assert any(said in fault for fault in found), found
+
+
+def test_an_argument_that_may_be_missing_has_a_default() -> None:
+    [spec] = compile_plan(PlanDraft(tasks=[task(drop(id="$arguments.id ?? 'x'"))]), TOOLS)
+    assert spec.undo is not None
 
 
 def test_a_parameter_is_not_the_command_of_an_undo() -> None:

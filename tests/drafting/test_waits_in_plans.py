@@ -13,6 +13,7 @@ from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.files import load_plan
 from planfold.drafting.model.answer import answer_form
 from planfold.drafting.revision import check_tasks
+from planfold.drafting.text.drafter import load_text
 from planfold.errors import InvalidPlan
 from planfold.instants import instant_of
 from planfold.planner.tasks import Effect, TaskSpec, Wait
@@ -143,3 +144,15 @@ def test_a_model_may_plan_waits() -> None:
     said = [set(each["required"]) & WAITS for each in schema]
     assert [each for each in said if each] == [{"wait"}, {"at"}, {"wait_for", "key"}]
     assert "timeout" in schema[-1]["required"]
+
+
+def test_an_item_of_directives_alone_is_a_task() -> None:
+    draft = load_text("1. Run `true`\n2. {wait=2h}\n3. {retry=3}\n4. Run `false`\n")
+    assert [task.description for task in draft.tasks] == [
+        "Run `true`",
+        "{wait=2h}",
+        "{retry=3}",
+        "Run `false`",
+    ]
+    assert [task.wait for task in draft.tasks] == [None, "2h", None, None]
+    assert [task.depends_on for task in draft.tasks] == [[], [1], [2], [3]]

@@ -19,7 +19,7 @@ from planfold.errors import CommandRejected, ConfigurationError, InvalidPlan, No
 from planfold.log import Query
 from planfold.runtime.aggregate import SCHEDULES
 from planfold.runtime.occurrences import AT_ONCE, Occurrences
-from planfold.runtime.timers import Timers
+from planfold.runtime.timers import SHORTEST_PAUSE_S, Timers
 from planfold.schedules.schedule import schedule_id
 from planfold.testing import ManualClock
 from planfold.types import ScheduleView
@@ -148,10 +148,27 @@ async def test_long_outages_are_made_up_for_in_parts(database: str) -> None:
     async with planfold.open_app(database, clock=clock) as app:
         await app.add_schedule("m", "* * * * *", ASK, catch_up="all", overlap="skip")
         clock.advance(60 * 3 * AT_ONCE)
-        assert await hand_over(app, "m") is None
+        while (again := await hand_over(app, "m")) is not None:
+            assert again == 0.0
         view = await app.schedule("m")
         assert (view.submitted, view.overlapped) == (1, 3 * AT_ONCE - 1)
         assert view.next_at == clock.now + 60
+
+
+async def test_a_backlog_does_not_keep_other_streams(database: str) -> None:
+    clock = ManualClock(float(start_of(YEAR)))
+    async with planfold.open_app(database, clock=clock) as app:
+        await app.add_schedule("m", "* * * * *", ASK, catch_up="all", overlap="allow")
+        clock.advance(60 * 3 * AT_ONCE)
+        faults: list[Any] = []
+        occurrences = Occurrences(app.store, app.dispatcher, app.executors)
+        parts = (app.store, app.dispatcher, (SCHEDULES,), None, faults.append)
+        rounds = Timers(*parts, {"schedule": occurrences.hand_over})
+        for each in range(1, 4):
+            pause = await rounds.round()
+            assert (await app.schedule("m")).submitted == each * AT_ONCE
+            assert (pause <= SHORTEST_PAUSE_S) is (each < 3)
+        assert faults == []
 
 
 # --- approval and tools -----------------------------------------------------------------------

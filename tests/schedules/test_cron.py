@@ -59,6 +59,11 @@ def test_what_comes_next_depends_on_the_time_alone(
         ("0 0 29 2 *", "UTC", "2026-01-01T00:00+00:00", "2028-02-29T00:00+00:00"),
         ("0 9 L * *", "UTC", "2026-02-01T00:00+00:00", "2026-02-28T09:00+00:00"),
         ("0 9 * * MON#1", "UTC", "2026-02-03T00:00+00:00", "2026-03-02T09:00+00:00"),
+        ("0 9 * * FRIL", "UTC", "2026-02-03T00:00+00:00", "2026-02-27T09:00+00:00"),
+        ("0 9 * * sat-sun", "UTC", "2026-02-02T00:00+00:00", "2026-02-07T09:00+00:00"),
+        ("0 9 * * FRI-SUN", "UTC", "2026-02-07T10:00+00:00", "2026-02-08T09:00+00:00"),
+        ("0 9 * * SUN-SUN", "UTC", "2026-02-02T00:00+00:00", "2026-02-08T09:00+00:00"),
+        ("*/60 * * * *", "UTC", "2026-02-02T00:00+00:00", "2026-02-02T01:00+00:00"),
         ("0 9 1 * MON", "UTC", "2026-02-03T00:00+00:00", "2026-02-09T09:00+00:00"),
     ],
 )
@@ -81,6 +86,9 @@ def test_an_expression_that_ends() -> None:
         ("* * * * * *", "UTC", "it has 6 fields"),  # cronsim reads seconds first
         ("@daily", "UTC", "it has 1 fields"),
         ("61 * * * *", "UTC", "its minute cannot be read, or never occurs"),
+        ("*/90 * * * *", "UTC", "the step 90 is above 60, the number of minutes"),
+        ("0 9,*/36 * * *", "UTC", "the step 36 is above 24, the number of hours"),
+        ("0 9 * * */8", "UTC", "the step 8 is above 7, the number of days of the week"),
         ("* * * * FUN", "UTC", "its day-of-week cannot be read"),
         ("0 0 30 2 *", "UTC", "its day-of-month cannot be read, or never occurs"),
         ("0 0 30 2 *,MON#5", "UTC", "its day-of-month|no such day"),

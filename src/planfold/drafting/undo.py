@@ -12,7 +12,13 @@ from planfold.drafting.faults import Faults, listed, quoted
 from planfold.drafting.fields import MAX_SECONDS, check_retry, kind_of, unicode_fault
 from planfold.drafting.shared_limits import shared_limits_of
 from planfold.drafting.waits import is_wait
-from planfold.planner.references import ARGUMENTS, SELF, find_references, rename_references
+from planfold.planner.references import (
+    ARGUMENTS,
+    SELF,
+    Reference,
+    find_references,
+    rename_references,
+)
 from planfold.planner.tasks import NodeKind, TaskSpec, ToolCall, Undo
 from planfold.tools.tool import Toolbox
 
@@ -73,6 +79,19 @@ class UndoChecks:
             if reference.target == ARGUMENTS and task.tool is None:
                 message = f"{reference.text}: the task calls no tool"
                 self._own.add(message, field="arguments", fix="write the value itself")
+            elif reference.target == ARGUMENTS and reference.needs_result:
+                self._check_argument(task, reference)
+
+    def _check_argument(self, task: TaskDraft, reference: Reference) -> None:
+        """It would be found missing when the plan has failed, and its tasks are to be undone."""
+        first = reference.path[0] if reference.path else None
+        names = list(task.arguments or ())
+        if first is None or first in names:
+            return
+        near = self._own.nearest(str(first), names)
+        fix = f"{near + ' ' if near else ''}its arguments: {listed(names) or 'none'}"
+        message = f"{reference.text}: the task is called without {quoted(str(first))}"
+        self._own.add(message, field="arguments", fix=fix)
 
 
 def undo_of(task: TaskDraft, ids: Mapping[str, int], tools: Toolbox) -> Undo | None:

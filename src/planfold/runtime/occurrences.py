@@ -61,13 +61,15 @@ class Occurrences:
         self._executors = executors
 
     async def hand_over(self, stream: str, _: Handler[Any, Any] | None = None) -> float | None:
-        """Submit what has begun, and decide on what is due, until neither is left. Returns after
-        how many seconds to look again, where an occurrence waits.
+        """Submit what has begun, and decide once on what is due. Returns after how many seconds to
+        look again, where something is left: after an outage there may be a lot, and other streams
+        are due as well.
 
         Raises:
             ConfigurationError: the plan cannot be made with the tools of this process; another
                 process may have them.
         """
+        decided = False
         while True:
             state = await schedule_state(self._dispatcher, stream)
             if state.owed:
@@ -77,6 +79,9 @@ class Occurrences:
             command = decision_on(state, self._store.clock(), ended)
             if command is None:
                 return LOOK_AGAIN_S if state.waiting else None
+            if decided:
+                return 0.0
+            decided = True
             await self._dispatcher.send(SCHEDULES, stream, command, command_id=_name(command))
 
     async def _submit_all(self, stream: str, state: ScheduleState) -> None:

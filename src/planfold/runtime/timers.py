@@ -74,8 +74,9 @@ class Timers:
                 pause = SHORTEST_PAUSE_S if len(found) == limit else pause
             else:
                 pause = min(pause, max(min(due.at - now, end - passed), SHORTEST_PAUSE_S))
-        await asyncio.gather(*(self._continue(due, max(due.at, now)) for due in ended))
-        return pause
+        left = await asyncio.gather(*(self._continue(due, max(due.at, now)) for due in ended))
+        pauses = (each for each in left if each is not None)
+        return min([pause, *(max(each, SHORTEST_PAUSE_S) for each in pauses)])
 
     async def _longest(self, due: Due, now: float) -> float:
         """How many seconds a wait lasts at most from now on."""
@@ -91,14 +92,17 @@ class Timers:
             return outlook.due_since if outlook.due_at == due.at else 0.0
         return 0.0
 
-    async def _continue(self, due: Due, now: float) -> None:
+    async def _continue(self, due: Due, now: float) -> float | None:
+        """Returns after how many seconds to look again at a stream that waits for others."""
+        again: float | None = None
         aggregate = self._aggregates[due.stream_id]
         try:
             handler = await self._dispatcher.view(aggregate, due.aggregate_id)
             command = handler.outlook((), now).command
             try:
                 if (hand_over := self._handovers.get(due.stream_id)) is not None:
-                    self._wait(due, await hand_over(due.aggregate_id, handler))
+                    again = await hand_over(due.aggregate_id, handler)
+                    self._wait(due, again)
             finally:  # what else is due does not wait for another stream, which may be damaged
                 if command is not None:
                     name = f"{due.aggregate_id}@{now:.3f}/{type(command).__name__}"
@@ -109,6 +113,7 @@ class Timers:
             if not isinstance(fault, Transient):
                 self._wait(due, STUCK_PAUSE_S)
             self._trouble(fault)
+        return again
 
     def _wait(self, due: Due, pause: float | None) -> None:
         if pause is not None:

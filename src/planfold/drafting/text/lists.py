@@ -136,6 +136,8 @@ class Lists:
             lists, more = [], blocks
         reading = self._reader.read(text, context, more, raw=raw)
         reading.done = None if context.guarded else done
+        if not reading.description.strip() and text.text.strip():
+            reading.description = text.text.strip()  # only directives: they are its name
         if not context.guarded and not more and _asks_to_choose(reading, text, lists):
             _offer_choices(reading, lists)
             lists = []
