@@ -143,6 +143,16 @@ class EventRowsContract(Contract):
         with pytest.raises(CommandRejected, match=r"'a' .* 'count', not 'note'"):
             await store.load("a", stream_id="note")
 
+    async def test_a_load_that_is_refused_does_not_keep_later_ones_in_the_past(
+        self, store: EventStore
+    ) -> None:
+        await store.append(decision(Counted(1), Counted(2), stream="count"))
+        with pytest.raises(CommandRejected) as kept:  # with what its load was reading
+            await store.load("a", stream_id="note")
+        await store.append(decision(Counted(3), to="a", stream="count", at=2))
+        assert await store.version("a") == 3
+        assert "not 'note'" in str(kept.value)
+
     async def test_rare_types_and_kinds_are_found_among_many(self, store: EventStore) -> None:
         for number in range(20):
             await store.append(decision(Counted(number), Noted(number), to=f"s{number}"))

@@ -10,7 +10,7 @@ import pytest
 
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease
-from planfold.handler import Settle
+from planfold.handler import Settle, Signal
 from planfold.shared_limits import LONGEST_CLOSED_S, START_WITHIN_S, SharedLimit
 from planfold.testing.clock import ManualClock
 from testbed.contracts.backend import CODEC, Backend, Contract, Counted, decision, dispatch
@@ -90,6 +90,45 @@ class LimitsContract(Contract):
         clock.advance(2)
         assert names(await queue.claim("me", 5, without_tools=["rare"])) == "b1"
         assert await queue.claim("you", 5) == [], "what was lost needs the lock, too"
+
+    async def test_what_is_to_stop_needs_no_place(
+        self, store: EventStore, clock: ManualClock
+    ) -> None:
+        queue = store.queue
+        await queue.declare(LOCK | RATE)
+        await store.append(dispatch(*range(4), to="a", limits=("api", "lock")))
+        [lost] = await queue.claim("gone", 1)
+        await store.append(decision(Counted(0), at=4, queue=[(Signal(1), 5)]))
+        [waited] = await queue.claim("me", 5)
+        assert (waited.task_id, waited.cancel, waited.limits) == (1, True, ())
+        await store.append(decision(Counted(0), at=5, queue=[(Signal(lost.task_id), 6)]))
+        assert await queue.claim("me", 5) == [], "it holds the lock until it has ended"
+
+        clock.advance(LEASE_S + 1)
+        assert names(await queue.claim("you", 1, without_tools=[])) == "a0"
+        [api, lock] = await queue.limits()
+        assert api.started == 1, "only the start of what was not to stop then counts"
+        assert lock.held <= 1
+
+    async def test_what_is_to_stop_and_is_released_needs_no_place(self, store: EventStore) -> None:
+        queue = store.queue
+        await queue.declare(LOCK | RATE)
+        await store.append(dispatch(1, 2, to="a", limits=("api", "lock")))
+        [held] = await queue.claim("me", 5)
+        await store.append(decision(Counted(0), at=2, queue=[(Signal(held.task_id), 3)]))
+        await queue.release("me", held, started=False, counts=False)
+        assert [state.started for state in await queue.limits()] == [0, 0]
+        found = await queue.claim("me", 5)
+        assert sorted((lease.task_id, lease.limits) for lease in found) == [
+            (1, ()),
+            (2, ("api", "lock")),
+        ]
+        for lease in found:
+            await store.append(
+                decision(Counted(0), at=2 + lease.task_id, queue=[(Signal(lease.task_id), 3)])
+            )
+        await queue.leave("me")
+        assert sorted(lease.limits for lease in await queue.queued("a")) == [(), ()]
 
     async def test_others_pass_tasks_that_a_limit_holds_back(self, store: EventStore) -> None:
         queue = store.queue

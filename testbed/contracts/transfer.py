@@ -130,8 +130,8 @@ class TransferContract(Contract):
         rows: list[Row] = [
             StreamRow("note", "a", 4, '{"b": 1, "a":2.50}', 7.125, 3.0000001, 4.0),
             CommandRow("c1", "hash", 2, 3.5),
-            TaskRow(9, 2, "route", 1, 5, 3, True, "tool", -5, 2.5, 2, "api,lock"),
-            TaskRow(3, 1, "route", 3, 0, 0, False),
+            TaskRow(9, 2, "route", 1, 5, 3, True, "tool", -5, 2.5, 2),
+            TaskRow(3, 1, "route", 3, 0, 0, False, limits="api,lock"),
             EventRow(
                 1, "Unheard", 7, '{"nul":"\\u0000", "n":123456789012345678901234567890}', "{}", 1.5
             ),
@@ -151,6 +151,12 @@ class TransferContract(Contract):
         assert await rows_of(store) == [9, 3]
         assert await store.find_command("c1") == ("a", "hash")
         assert [due.aggregate_id for due in await store.queue.upcoming(9)] == ["a"]
+
+    async def test_a_written_task_that_is_to_stop_needs_no_place(self, store: EventStore) -> None:
+        task = TaskRow(1, 1, "r", 1, 4, 1, True, limits="undeclared")
+        await store.transfer.write([incoming(stream("a", 2), task)])
+        [lease] = await store.queue.claim("worker", 5)
+        assert (lease.cancel, lease.limits) == (True, ())
 
     async def test_a_written_stream_goes_on(self, store: EventStore) -> None:
         await store.transfer.write([incoming(stream("a", 2), TaskRow(1, 1, "r", 1, 4, 1, False))])

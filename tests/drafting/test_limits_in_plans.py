@@ -12,6 +12,7 @@ from planfold.drafting.compiler import compile_plan
 from planfold.drafting.faults import Faults
 from planfold.drafting.files import load_plan
 from planfold.drafting.model.answer import answer_form, draft_of
+from planfold.drafting.revision import check_tasks
 from planfold.drafting.revision import draft_of as draft_again
 from planfold.planner.tasks import Effect, TaskSpec
 from planfold.tools.tool import Tool, Toolbox
@@ -87,6 +88,14 @@ def test_an_undo_is_under_the_limits_of_its_task_and_of_its_tool() -> None:
     assert (spec.limits, spec.undo.limits) == (("lock",), ("api", "lock"))
     with pytest.raises(InvalidPlan, match="the limit 'api' of the tool 'ask' is not declared"):
         compile_plan(load_plan(text, source="plan.json"), toolbox(lock=LIMITS["lock"]))
+
+
+def test_compiled_tasks_whose_tool_has_limits_pass_the_compiler_again() -> None:
+    text = '{"tasks": [{"description": "x", "tool": "ask", "undo": {"tool": "shell"}}]}'
+    tasks = compiled(text, "plan.json")
+    assert tasks[0].undo is not None
+    assert (tasks[0].limits, tasks[0].undo.limits) == (("api",), ("api",))
+    check_tasks(tasks, toolbox(), {})
 
 
 def test_a_model_may_name_what_is_declared() -> None:

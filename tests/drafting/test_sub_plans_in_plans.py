@@ -271,3 +271,9 @@ def test_a_wait_of_a_plan_says_nothing_else() -> None:
 def test_load_plan_reads_it() -> None:
     draft = load_plan("1. D {plan=deploy.md set='target=1'}", source="p.md")
     assert (draft.tasks[0].plan, draft.tasks[0].arguments) == ("deploy.md", {"target": "1"})
+
+
+def test_a_field_of_a_sub_plan_that_is_no_text_is_a_fault() -> None:
+    task = TaskDraft(description="b", plan={0: None})  # type: ignore[arg-type]
+    with pytest.raises(InvalidPlan, match=r"plan\.0: there is no such field"):
+        compile_plan(PlanDraft(tasks=[task]), TOOLS)

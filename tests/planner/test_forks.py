@@ -515,6 +515,8 @@ def _one_step(log: RecordedLog, rng: random.Random) -> bool:
         task_id, question = rng.choice(list(state.questions.items()))
         text = question.choices[-1] if question.choices else "x"
         log.send(report(task_id, ClarificationProvided(text, "ada")), later=1.0)
+    elif state.breakpoints:  # those of the origin
+        log.send(UnpausePlan(tuple(state.breakpoints)), later=1.0)
     else:
         log.send(Continue(log.now + 10_000.0), later=10_000.0)
     return True

@@ -238,6 +238,20 @@ async def test_an_id_that_is_in_use_is_reported(database: str) -> None:
         assert (view.submitted, view.starting) == (0, ())
         assert view.fault.startswith("n-20260101T0100Z: this plan began with other tasks")
 
+        clock.advance(3_600)  # the plan of others, which has not ended, holds nothing back
+        await hand_over(app, "n")
+        view = await app.schedule("n")
+        assert (view.previous, view.submitted, view.overlapped) == ("n-20260101T0200Z", 1, 0)
+
+
+async def test_a_run_by_hand_under_an_id_in_use_is_refused(database: str) -> None:
+    async with planfold.open_app(database) as app:
+        await app.add_schedule("n", "0 0 1 1 *", ASK)
+        await app.submit("1. Run `true`", plan_id="n-run-1")
+        with pytest.raises(CommandRejected, match=r"n-run-1: .* takes the next id"):
+            await app.run_schedule("n")
+        assert await app.run_schedule("n") == "n-run-2"
+
 
 # --- decisions of people ----------------------------------------------------------------------
 

@@ -237,3 +237,28 @@ async def test_eight_workers_start_60_in_a_minute(
     record_property("utilisation", utilisation)
     assert shortest >= 60.0
     assert utilisation >= 0.95
+
+
+@pytest.mark.parametrize("end", ["cancel", "skip"])
+async def test_a_task_that_waits_for_its_limit_can_be_stopped(
+    each_database: str, until: Until, end: str
+) -> None:
+    began = asyncio.Event()
+
+    @planfold.tool(effect="safe", limit="lock")
+    async def deploy(context: TaskContext) -> None:
+        began.set()
+        await context.cancelled.wait()
+
+    async with planfold.open_app(each_database, tools=[deploy], limits=LIMITS) as app:
+        holds = await app.submit(tasks(1, "deploy"), approved_by="me")
+        async with app.worker():
+            await asyncio.wait_for(began.wait(), 60)
+            waits = await app.submit(tasks(1, "deploy"), approved_by="me")
+            if end == "skip":
+                await app.skip(waits, "t0")
+            else:
+                await app.cancel(waits)
+            ended = await asyncio.wait_for(app.run(waits), 60)
+            assert ended.status == ("completed" if end == "skip" else "cancelled")
+            assert await app.status(holds) == "running"

@@ -6,8 +6,11 @@ from typing import Any
 
 import planfold
 from planfold import PlanDraft, TaskDraft
+from planfold.cli.report import counted_specs
+from planfold.cli.situation import situation_of
 from planfold.executor import Executors
 from planfold.log import events
+from planfold.readmodels.task_details import remaining_draft, revision_details
 from planfold.types import UndoDraft
 
 WORLD: list[str] = []
@@ -84,6 +87,42 @@ async def test_a_fork_makes_again_what_was_undone_later(each_database: str) -> N
         fork = await app.fork(plan_id, at="last")
         plan = await app.run(fork.plan_id)
         assert (plan.status, plan.task("a").attempt, WORLD) == ("failed", 2, [])
+
+
+async def test_a_fork_that_keeps_answers_is_asked_itself_whether_to_undo(database: str) -> None:
+    async with opened(database) as app:
+        plan_id = await app.submit(draft("a"), approved_by="ada")
+        [question] = (await app.run(plan_id)).questions
+        await app.answer(plan_id, question.task_id, "undo")
+        await app.run(plan_id)
+        fork = await app.fork(plan_id, keep_answers=True, repeat=["a"])
+        [question] = (await app.run(fork.plan_id)).questions
+        assert question.question.startswith("The plan has failed. Undo what it did?")
+        assert WORLD == ["a"]
+
+
+async def test_undo_tasks_are_no_part_of_a_revision(database: str) -> None:
+    async with opened(database) as app:
+        plan_id = await app.submit(draft("a"), approved_by="ada")
+        [question] = (await app.run(plan_id)).questions
+        await app.answer(plan_id, question.task_id, "leave it")
+        plan = await app.run(plan_id)
+        left = remaining_draft((await app.planner(plan_id)).state, app.executors.toolbox)
+        assert [task.label for task in left.tasks] == ["last"]
+
+        more = TaskDraft(
+            id=4, label="more", description="more", tool="make", arguments={"name": "b"}
+        )
+        await app.revise(plan_id, PlanDraft(tasks=[more]))
+        fold = (await situation_of(app, plan_id)).fold
+        assert [spec.label for spec in counted_specs(fold)] == ["a", "more"]
+        assert [spec.label for spec in revision_details(fold).tasks] == ["a", "more"]
+        assert [spec.label for spec in fold.approved] == ["a", "last"]
+
+        await app.approve(plan_id, fold.state.revision_hash, by="ada")
+        plan = await app.run(plan_id)
+        assert (plan.status, plan.task("more").id, WORLD) == ("completed", 5, ["a", "b"])
+        assert not plan.task("a").undone
 
 
 def _is_undo(envelope: Any) -> bool:

@@ -88,6 +88,7 @@ def test_a_plan_whose_id_is_in_use_is_no_plan() -> None:
     one = given(PlanSchedule, added(), OccurrencesDecided(120.0, (ONE,)))
     one.when(ConfirmSubmission("n-1", "in use")).then(OccurrenceSubmitted("n-1", "in use"))
     assert (one.handler.state.submitted, one.handler.state.fault) == (0, "in use")
+    assert one.handler.state.previous == "", "the next occurrence does not wait for its end"
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,8 @@ Held = tuple[int, int, float | None, int]
 def continuing(row: TaskRow, held: Held | None) -> TaskRow:
     """``row``, which replaces a row with these values; late results of that one remain fenced
     off."""
+    if row.cancel:  # it needs no place to be ended
+        row = msgspec.structs.replace(row, limits="")
     if held is None:
         return row
     epoch, starts, started_at, crashes = held

@@ -38,7 +38,7 @@ from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
-from planfold.planner.undone import is_undone
+from planfold.planner.undone import is_undone, without_undo_tasks
 from planfold.readmodels.labels import (
     labelled,
     name_of,
@@ -246,8 +246,7 @@ def specs_of(fold: PlanFold) -> list[Any]:
 
 def counted_specs(fold: PlanFold) -> list[TaskSpec]:
     """Without those that a revision superseded, and those that undo others."""
-    counted = (task for task in fold.state.written().values() if not task.superseded)
-    return [task.spec for task in counted if task.spec.undoes is None]
+    return [t.spec for t in without_undo_tasks(fold.state).values() if not t.superseded]
 
 
 def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:

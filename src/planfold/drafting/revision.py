@@ -26,6 +26,7 @@ from planfold.planner.revisions import may_be_planned_again
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ForEach, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import without_undo_tasks
 from planfold.tools.tool import Toolbox
 
 _LASTING = ("description", "kind", "tool", "depends_on")  # of a task that has started
@@ -77,7 +78,7 @@ def revision_diff(plan: PlannerState, revision: RevisePlan) -> PlanDiff:
     """What ``revision`` changes in the tasks that count: superseded and cancelled ones do not."""
     counted = {
         i: task
-        for i, task in plan.written().items()
+        for i, task in without_undo_tasks(plan).items()
         if not task.superseded and task.status is not TaskStatus.Cancelled
     }
     gone = {spec.id for spec in revision.tasks} | {*revision.superseded}
@@ -134,7 +135,8 @@ def check_tasks(
 def check_revision(command: RevisePlan, tools: Toolbox, plan: PlannerState) -> None:
     """:func:`check_tasks` for tasks of a revision, which may depend on those that have started."""
     specs = [spec for spec in command.tasks if isinstance(spec, TaskSpec)]
-    started = {i: t.spec for i, t in plan.written().items() if has_started(t) and not _is_over(t)}
+    written = without_undo_tasks(plan)
+    started = {i: t.spec for i, t in written.items() if has_started(t) and not _is_over(t)}
     again = {s.id for s in specs if (t := plan.tasks.get(s.id)) and may_be_planned_again(t)}
     labels = {spec.label for spec in specs}
     check_tasks(command.tasks, tools, existing_tasks(plan, started, again, labels))
@@ -143,9 +145,10 @@ def check_revision(command: RevisePlan, tools: Toolbox, plan: PlannerState) -> N
 def _staying(plan: PlannerState) -> dict[int, TaskSpec]:
     """Tasks that a revision does not change: they have started and did not end without
     completing, or such a task waits for them."""
-    started = [i for i, task in plan.written().items() if has_started(task) and not _is_over(task)]
-    kept = ancestors(plan.written(), started)
-    return {i: t.spec for i, t in plan.written().items() if i in kept and not _is_over(t)}
+    written = without_undo_tasks(plan)
+    started = [i for i, task in written.items() if has_started(task) and not _is_over(task)]
+    kept = ancestors(written, started)
+    return {i: t.spec for i, t in written.items() if i in kept and not _is_over(t)}
 
 
 def _is_over(task: Task) -> bool:
@@ -153,7 +156,8 @@ def _is_over(task: Task) -> bool:
 
 
 def _superseded(plan: PlannerState, given: set[int], replaced: set[int]) -> tuple[int, ...]:
-    over = ((i, t) for i, t in plan.written().items() if _is_over(t) and not t.superseded)
+    written = without_undo_tasks(plan)
+    over = ((i, t) for i, t in written.items() if _is_over(t) and not t.superseded)
     return tuple(i for i, t in over if i not in given and (blocks(t) or i in replaced))
 
 
@@ -165,7 +169,7 @@ def existing_tasks(
     now."""
     known = {i: spec for i, spec in staying.items() if i not in given}
     taken = labels | {spec.label for spec in known.values()}
-    for i, task in plan.written().items():
+    for i, task in without_undo_tasks(plan).items():
         if _is_over(task) and i not in given:
             label = None if task.superseded or task.spec.label in taken else task.spec.label
             known[i] = msgspec.structs.replace(task.spec, label=label)
@@ -176,7 +180,8 @@ def _identify(
     tasks: list[TaskDraft], plan: PlannerState, staying: Mapping[int, TaskSpec], faults: Faults
 ) -> list[int]:
     """The id in the plan of each task of a draft."""
-    free = {i: t.spec for i, t in plan.written().items() if not (t.spec.drafts or t.superseded)}
+    written = without_undo_tasks(plan)
+    free = {i: t.spec for i, t in written.items() if not (t.spec.drafts or t.superseded)}
     found: dict[int, int] = {}  # place -> id
 
     def match(names: dict[Any, list[int]], place: int, name: Any) -> None:

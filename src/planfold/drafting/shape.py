@@ -114,7 +114,7 @@ def _inner_plan(raw: Mapping[str, Any], task: str, faults: Faults) -> PlanDraft:
 
 def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
     """A plan with all that is well-formed in ``raw``; the rest becomes faults."""
-    for field in raw.keys() - _PLAN_FIELDS:
+    for field in map(str, raw.keys() - _PLAN_FIELDS):  # in YAML and Python it may be a number
         fix = faults.nearest(field, _PLAN_FIELDS)
         fix = fix or "the fields of a plan: title, goal, notes, params, tags, undo, tasks"
         faults.add("there is no such field", field=excerpt(field), fix=fix)

@@ -100,6 +100,7 @@ def undo_of(task: TaskDraft, ids: Mapping[str, int], tools: Toolbox) -> Undo | N
     tool = None if undo is None else tools.get(undo.tool)
     if undo is None or tool is None:
         return None
+    own = tools.get(task.tool) if task.tool is not None else None
     others = {label: task_id for label, task_id in ids.items() if label not in (SELF, ARGUMENTS)}
     arguments: dict[str, Any] = rename_references(undo.arguments, others, literal=tool.literal)
     return Undo(
@@ -107,7 +108,7 @@ def undo_of(task: TaskDraft, ids: Mapping[str, int], tools: Toolbox) -> Undo | N
         effect=undo.effect or tool.effect,
         retry=undo.retry or tool.retry,
         timeout=undo.timeout,
-        limits=shared_limits_of(task, tool),
+        limits=tuple(sorted({*shared_limits_of(task, own), *tool.limits})),
     )
 
 

@@ -33,6 +33,7 @@ from planfold.planner.budget import Spend
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.graph import blocks
 from planfold.planner.tasks import REPLANNING, Attachment, TaskSpec
+from planfold.planner.undone import without_undo_tasks
 from planfold.tools.tool import Toolbox
 
 
@@ -182,7 +183,8 @@ class _Planning:
 
     def _has_begun(self) -> bool:
         """Whether tasks of the model may be running; those that are approved start at once."""
-        started = (t for t in self._plan.written().values() if t.spec.proposed and has_started(t))
+        tasks = without_undo_tasks(self._plan).values()
+        started = (task for task in tasks if task.spec.proposed and has_started(task))
         approved = self._plan.config.approve_as is not None
         return (approved and bool(self._sent)) or any(started)
 

@@ -189,6 +189,8 @@ def _changed_specs(state: PlannerState, tasks: Collection[TaskSpec]) -> dict[int
         task = state.tasks[task_id]
         if task_id >= STRIDE:
             raise CommandRejected(f"{id_text(task_id)} is an item; change task {map_of(task_id)}")
+        if task.spec.undoes is not None:
+            raise CommandRejected(f"task {task_id} undoes another one; change the undo of that")
         if task.superseded:
             raise CommandRejected(f"task {task_id} was superseded; change its replacement")
         if spec.kind is not task.kind or spec.drafts != task.spec.drafts:
@@ -208,8 +210,10 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
     for task_id, text in (command.kept | command.answers).items():
         task = find_task(state, task_id)
         given = task_id in command.answers
+        if task.spec.undoes is not None and not given:
+            continue  # a fork asks about its own undo
         asks = task.kind is NodeKind.Clarification and task.spec.for_each is None
-        if not asks or task.superseded:
+        if not asks or task.superseded or task.spec.undoes is not None:
             raise CommandRejected(
                 f"task {id_text(task_id)} is not a question (it is a {task.kind.value}); only "
                 "answers to questions of the plan can be given to a fork"

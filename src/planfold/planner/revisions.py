@@ -33,7 +33,7 @@ from planfold.planner.tasks import (
     planning_task,
 )
 from planfold.planner.transitions import ENDED
-from planfold.planner.undone import refuse_while_undoing
+from planfold.planner.undone import refuse_while_undoing, without_undo_tasks
 from planfold.projects import check_project
 
 
@@ -166,8 +166,10 @@ def _has_ended(task: Task) -> bool:
 
 
 def may_be_planned_again(task: Task) -> bool:
-    """Whether a task that ended can keep its id in a revision: no attempt of it was made."""
-    return task.status in (TaskStatus.Skipped, TaskStatus.Cancelled) and not task.attempt
+    """Whether a task that ended can keep its id in a revision: no attempt of it was made, and it
+    is not one that undoes another."""
+    over = task.status in (TaskStatus.Skipped, TaskStatus.Cancelled)
+    return over and not task.attempt and task.spec.undoes is None
 
 
 def _superseded(
@@ -197,6 +199,11 @@ def _check_parents(
 ) -> None:
     for spec in tasks:
         for parent in spec.depends_on:
+            if parent in started and started[parent].undoes is not None:
+                raise CommandRejected(
+                    f"task {spec.id} depends on task {parent}, which undoes another one; remove "
+                    "the dependency"
+                )
             blocked = spec.run_if == "completed" and parent in started
             if parent in over or (blocked and blocks(state.tasks[parent])):
                 became = in_words(state.tasks[parent].status)
@@ -249,7 +256,8 @@ def propose_tasks(state: PlannerState, task: Task, report: TasksProposed) -> Ite
         return
     if report.replace:
         given = {spec.id for spec in report.tasks}
-        gone = () if first else tuple(i for i, t in known.items() if blocks(t) and i not in given)
+        old = without_undo_tasks(state).items()
+        gone = () if first else tuple(i for i, t in old if blocks(t) and i not in given)
         yield from revise_plan(state, RevisePlan(report.tasks, approved_by, gone))
         return
     check_structure(new, {i: known_task.spec for i, known_task in known.items()})

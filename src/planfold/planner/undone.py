@@ -22,6 +22,11 @@ def is_undone(state: PlannerState, task: Task) -> bool:
     return by is not None and by.status is TaskStatus.Completed
 
 
+def without_undo_tasks(state: PlannerState) -> dict[int, Task]:
+    """The tasks that an author wrote, by id: what undoes them is not revised or forked."""
+    return {i: task for i, task in state.written().items() if task.spec.undoes is None}
+
+
 def undone_since(before: PlannerState, state: PlannerState) -> tuple[int, ...]:
     """Tasks that a plan has in an earlier state, and of which the same run was undone by now."""
     undone = ((before.tasks.get(i), t) for i, t in state.tasks.items() if is_undone(state, t))
@@ -38,13 +43,15 @@ def refuse_while_undoing(state: PlannerState) -> None:
 
 
 def refuse_old_undo(state: PlannerState, task: Task) -> None:
-    """Raises CommandRejected where ``task`` undid an earlier run of a task, or asked about it."""
+    """Raises CommandRejected where ``task`` undid an earlier run of a task, or asked about it, or
+    the plan continues since."""
     undoes = task.spec.undoes
     undone = state.tasks.get(undoes or 0)
-    is_old = undone is None or undone.undo_task != task.id
+    continues = not state.undoing and state.outcome is None
+    is_old = continues or undone is None or undone.undo_task != task.id
     if undoes is not None and is_old and task.status in ENDED:
         raise CommandRejected(
-            f"task {task.id} belongs to an undo that is over; undo the plan again instead"
+            f"task {task.id} belongs to an undo that is over; undo the plan again when it has ended"
         )
 
 

@@ -16,6 +16,7 @@ from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.stored import StoredTasks
 from planfold.planner.tasks import TaskSpec
+from planfold.planner.undone import without_undo_tasks
 
 
 class PlanFold:
@@ -72,4 +73,4 @@ class PlanFold:
         self.position = envelope.position
 
     def _counted(self) -> tuple[TaskSpec, ...]:
-        return tuple(t.spec for t in self.state.written().values() if not t.superseded)
+        return tuple(t.spec for t in without_undo_tasks(self.state).values() if not t.superseded)

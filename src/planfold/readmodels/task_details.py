@@ -16,6 +16,7 @@ from planfold.drafting.revision import draft_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, RetryPolicy, Task, TaskSpec, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undone import without_undo_tasks
 from planfold.readmodels.labels import labelled, labels_of, parent_labels, with_labels
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.plan_view import TaskView, plan_view
@@ -61,8 +62,8 @@ def task_details(plan_id: str, state: PlannerState, task_id: int) -> TaskDetails
 def revision_details(fold: PlanFold) -> RevisionDetails:
     """The revision at the end of a fold."""
     state = fold.state
-    counted = (task for task in state.tasks.values() if not task.superseded)
-    tasks = tuple(task.spec for task in counted if task.spec.undoes is None)
+    counted = (t for t in state.tasks.values() if not t.superseded and t.spec.undoes is None)
+    tasks = tuple(task.spec for task in counted)
     return RevisionDetails(
         revision_hash=state.revision_hash,
         approved=state.approved,
@@ -76,7 +77,7 @@ def remaining_draft(state: PlannerState, tools: Toolbox) -> PlanDraft:
     that did not complete. It says only what is not as usual."""
     left = [
         task.spec
-        for task in state.written().values()
+        for task in without_undo_tasks(state).values()
         if not (task.superseded or task.spec.drafts) and _may_change(task)
     ]
     labels = labels_of(task.spec for task in state.written().values() if not task.superseded)
@@ -85,8 +86,6 @@ def remaining_draft(state: PlannerState, tools: Toolbox) -> PlanDraft:
 
 
 def _may_change(task: Task) -> bool:
-    if task.spec.undoes is not None:
-        return False
     return not has_started(task) or (
         task.status in ENDED and task.status is not TaskStatus.Completed
     )

@@ -178,8 +178,8 @@ class PlanSchedules(PlanForking):
         ``overlap`` is ``queue``, it may have to wait for the plan before.
 
         Raises:
-            CommandRejected: the schedule is paused, or the plan before has not ended and
-                ``overlap`` is ``skip``.
+            CommandRejected: the schedule is paused, the plan before has not ended and
+                ``overlap`` is ``skip``, or the id of the plan is in use.
             InvalidPlan: the tools have changed, so that there is no such plan any longer.
         """
         state, executors = await self._state(name), self._executors()
@@ -195,7 +195,11 @@ class PlanSchedules(PlanForking):
             return (await self._state(name)).previous
         decided = events[0]
         assert isinstance(decided, OccurrencesDecided)
-        return (decided.queued or decided.started[-1:])[0].plan_id
+        plan_id = (decided.queued or decided.started[-1:])[0].plan_id
+        fault = (await self._state(name)).fault
+        if fault.startswith(f"{plan_id}: "):
+            raise CommandRejected(f"{fault}; run the schedule again, which takes the next id")
+        return plan_id
 
     async def remove_schedule(self, name: str, *, by: str = "") -> None:
         """End a schedule. The plans that it submitted continue."""

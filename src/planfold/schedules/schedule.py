@@ -264,6 +264,8 @@ class PlanSchedule(Handler[ScheduleCommand, ScheduleEvent]):
                 owed = tuple(each for each in self.state.owed if each.plan_id != plan_id)
                 count = self.state.submitted + (not fault)
                 changes = {"owed": owed, "fault": fault or self.state.fault, "submitted": count}
+                if fault and plan_id == self.state.previous:  # it is a plan of others
+                    changes |= {"previous": "", "previous_at": 0.0}
         self.state = msgspec.structs.replace(self.state, **changes)
 
     def outlook(

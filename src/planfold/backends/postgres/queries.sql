@@ -223,13 +223,13 @@ SELECT EXISTS (
     SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 1
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
       AND ($6::text IS NULL OR aggregate_id = $6 OR (aggregate_id > $6 || '.' AND aggregate_id < $6 || '/')) AND aggregate_id <> ALL ($4::text[])
-      AND (limits = '' OR planfold.has_places(limits, (SELECT at FROM clock), $7))
+      AND (limits = '' OR cancel OR planfold.has_places(limits, (SELECT at FROM clock), $7))
 ) OR EXISTS (
     SELECT FROM planfold.task_queue
     WHERE owner IS NOT NULL AND owner <> $1 AND crashes > 0 AND expires < (SELECT at FROM clock)
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
       AND ($6::text IS NULL OR aggregate_id = $6 OR (aggregate_id > $6 || '.' AND aggregate_id < $6 || '/')) AND aggregate_id <> ALL ($4::text[])
-      AND (limits = '' OR planfold.has_places(limits, (SELECT at FROM clock), $7))
+      AND (limits = '' OR cancel OR planfold.has_places(limits, (SELECT at FROM clock), $7))
 )
 -- name: rows_upto
 SELECT count(*) FROM (
@@ -241,15 +241,16 @@ FROM planfold.task_queue WHERE owner = $1 AND claim = $2
 -- name: release
 -- $6: whether its start counts under its limits.
 WITH held AS (
-    SELECT id, claimed_at FROM planfold.task_queue
+    SELECT id, claimed_at, limits FROM planfold.task_queue
     WHERE aggregate_id = $2 AND task_id = $3 AND owner = $4 AND epoch = $5 FOR UPDATE
 ), released AS (
     UPDATE planfold.task_queue q
     SET owner = NULL, expires = NULL, claimed_at = NULL, starts = q.starts - $1,
         started_at = CASE WHEN q.starts > $1 THEN q.started_at END,
-        turn = greatest(q.turn, planfold.first_turn(q.priority, q.route, q.tool, q.limits))
+        turn = greatest(q.turn, planfold.first_turn(q.priority, q.route, q.tool, q.limits)),
+        limits = CASE WHEN q.cancel THEN '' ELSE q.limits END
     FROM held WHERE q.id = held.id
-    RETURNING q.limits, held.claimed_at
+    RETURNING held.limits, held.claimed_at
 )
 DELETE FROM planfold.limit_starts WHERE ctid = ANY (ARRAY(
     SELECT one.ctid FROM released r CROSS JOIN unnest(string_to_array(r.limits, ',')) AS w (name)
@@ -289,7 +290,8 @@ WITH gone AS (
 )
 UPDATE planfold.task_queue
 SET owner = NULL, expires = NULL, claimed_at = NULL,
-    turn = greatest(turn, planfold.first_turn(priority, route, tool, limits))
+    turn = greatest(turn, planfold.first_turn(priority, route, tool, limits)),
+    limits = CASE WHEN cancel THEN '' ELSE limits END
 WHERE id = ANY (ARRAY(SELECT id FROM held))
 -- name: abandon
 WITH gone AS (

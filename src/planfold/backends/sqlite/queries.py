@@ -34,11 +34,15 @@ class ReadConnection:
     @contextmanager
     def each(self, name: str, bindings: Sequence[Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
         """The rows of a named query one by one, for a block that reads no others in between."""
-        rows: Iterable[tuple[Any, ...]] = ()
-        with translated(self.path):
-            with suppress(UnicodeEncodeError):
-                rows = self.connection.execute(SQL[name], bindings)
-            yield rows
+        cursor = self.connection.cursor()
+        try:
+            with translated(self.path):
+                rows: Iterable[tuple[Any, ...]] = ()
+                with suppress(UnicodeEncodeError):
+                    rows = cursor.execute(SQL[name], bindings)
+                yield rows
+        finally:  # an open one keeps all later reads of the connection where it began
+            cursor.close(True)
 
     def value(self, name: str, bindings: Sequence[Any] = ()) -> Any:
         """The first value of a named query, or None."""

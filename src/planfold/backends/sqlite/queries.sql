@@ -57,7 +57,8 @@ FROM lanes
 -- name: settle
 DELETE FROM task_queue WHERE aggregate_id = ? AND task_id = ?
 -- name: signal
-UPDATE task_queue SET cancel = 1 WHERE aggregate_id = ? AND task_id = ?
+-- What waits and is to stop needs no place: a worker takes it to end it.
+UPDATE task_queue SET cancel = 1, limits = iif(owner IS NULL, '', limits) WHERE aggregate_id = ? AND task_id = ?
 -- name: lanes
 WITH RECURSIVE lanes (route, tool, limits) AS (
     SELECT * FROM (
@@ -106,13 +107,13 @@ WHERE owner IS NULL AND crashes > 1
   AND (?6 IS NULL OR limits NOT IN (SELECT value FROM json_each(?6)))
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: lost
-SELECT -priority, turn, id, limits FROM task_queue INDEXED BY task_queue_owned
+SELECT -priority, turn, id, iif(cancel, '', limits) FROM task_queue INDEXED BY task_queue_owned
 WHERE owner IN (SELECT value FROM json_each(?7)) AND expires < ?8 AND crashes BETWEEN ?9 AND ?10
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/'))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
-  AND (?6 IS NULL OR limits NOT IN (SELECT value FROM json_each(?6)))
+  AND (?6 IS NULL OR cancel OR limits NOT IN (SELECT value FROM json_each(?6)))
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: claim
 UPDATE task_queue
@@ -158,7 +159,8 @@ SELECT max(crashes) FROM task_queue WHERE owner = ?
 -- name: release
 UPDATE task_queue
 SET owner = NULL, expires = NULL, claimed_at = NULL, starts = starts - ?1,
-    started_at = iif(starts = ?1, NULL, started_at), turn = max(turn, ?2)
+    started_at = iif(starts = ?1, NULL, started_at), turn = max(turn, ?2),
+    limits = iif(cancel, '', limits)
 WHERE aggregate_id = ?3 AND task_id = ?4 AND owner = ?5 AND epoch = ?6
 -- name: renew
 UPDATE task_queue SET expires = ? WHERE owner = ?

@@ -13,6 +13,7 @@ from planfold.compaction.truncation import truncate_middle
 from planfold.planner.graph import blocks
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus
+from planfold.planner.undone import without_undo_tasks
 
 SHARE: Final = 0.5  # of the token budget: what the listing may take
 WIDEST: Final = 2_000  # characters of one result
@@ -40,8 +41,7 @@ class CurrentPlan(msgspec.Struct, frozen=True):
 
 def current_plan(plan: PlannerState, own: int) -> CurrentPlan:
     """The present state of the plan around the drafting task ``own``."""
-    written = plan.written().items()
-    tasks = {i: t for i, t in written if not (t.spec.drafts or t.spec.undoes is not None)}
+    tasks = {i: task for i, task in without_undo_tasks(plan).items() if not task.spec.drafts}
     started = {i for i, task in tasks.items() if has_started(task)}
     kept = ancestors(tasks, (i for i in started if not tasks[i].superseded)) - started
     shown = [task for i, task in tasks.items() if i != own]

@@ -245,7 +245,9 @@ BEGIN
           AND t.d <> ALL (refused);
     END IF;
     IF 'signal' = ANY (touch_kinds) THEN
-        UPDATE planfold.task_queue q SET cancel = true
+        -- What waits and is to stop needs no place: a worker takes it to end it.
+        UPDATE planfold.task_queue q
+        SET cancel = true, limits = CASE WHEN q.owner IS NULL THEN '' ELSE q.limits END
         FROM unnest(touch_of, touch_tasks, touch_kinds) AS t (d, task, kind)
         WHERE q.aggregate_id = aggregates[t.d] AND q.task_id = t.task AND t.kind = 'signal'
           AND t.d <> ALL (refused);
@@ -550,7 +552,9 @@ BEGIN
                    OR (q.aggregate_id > only_stream || '.' AND q.aggregate_id < only_stream || '/'))
               AND q.aggregate_id <> ALL (barred)
         ), lost AS (
-            SELECT q.id, q.priority, q.turn, q.limits FROM planfold.task_queue q
+            SELECT q.id, q.priority, q.turn,
+                   CASE WHEN q.cancel THEN '' ELSE q.limits END AS limits
+            FROM planfold.task_queue q
             WHERE q.owner IS NOT NULL AND q.owner <> who AND q.expires < now_at
               AND CASE suspects WHEN 'only' THEN q.crashes > 0 WHEN 'no' THEN q.crashes = 0
                   ELSE true END
