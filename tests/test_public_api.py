@@ -31,10 +31,10 @@ PUBLIC = {
         Transient Worker open_app template tool
     """,
     planfold.commands: """
-        AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer Command CompactContext CompleteTask
-        Continue ForkPlan HandleExecutorEvent Initialize NameCheckpoint PausePlan Planner
-        RegisterWait Replan RetryTask RevisePlan SkipTask TagPlan TaskSpec UndoPlan
-        UnpausePlan
+        AddBudget ApprovePlan CancelPlan CancelTask ChangeAnswer Command CompactContext
+        CompleteTask ConfirmEnd Continue ContinueSubPlan ForkPlan HandleExecutorEvent Initialize
+        NameCheckpoint PausePlan Planner RegisterWait Replan RetryTask RevisePlan SkipTask
+        TagPlan TaskSpec UndoPlan UnpausePlan
     """,
     planfold.executor: """
         Executor Executors Model ModelRejected ModelUnavailable NeedsClarification Outcome
@@ -51,13 +51,13 @@ PUBLIC = {
         Archived BudgetUsedUp ByHand Cancellation ClarificationProvided ContextCannotFit
         ContextSummarised Divergence EventFeed ExecutorEvent Explanation Fault Figures FileRef
         ForEach Forecast Fork Histogram ImageRef Ledger Link McpServer ModelEndpoint NodeKind
-        Notification NotifyTarget Observer Operation ParameterValue Pause Phase PhaseSpan
-        PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt PythonTool Reason
-        ReasonKind RepeatedEffect Replay ReplayDifference Request Rule Scenario ScheduleView Scope
-        SecretSource
-        Simulation Statistics StepAbandoned StepBegun StepCompleted StreamHead Task TaskDifference
-        TaskProgressed TasksProposed Template ToolCall ToolExecutor ToolRun ToolSchema Toolbox
-        Unclaimed Undo UndoDraft Wait WorkerFit messages
+        Notification NotifyTarget Observer Operation ParameterValue ParentTask Pause Phase
+        PhaseSpan PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt
+        PythonTool Reason ReasonKind RepeatedEffect Replay ReplayDifference Request Rule
+        Scenario ScheduleView Scope SecretSource Simulation Statistics StepAbandoned StepBegun
+        StepCompleted StreamHead Task TaskDifference TaskProgressed TasksProposed Template
+        ToolCall ToolExecutor ToolRun ToolSchema Toolbox Unclaimed Undo UndoDraft Wait WorkerFit
+        messages
     """,
 }
 MOST = {planfold: 32, planfold.executor: 13, planfold.log: 12, planfold.testing: 12}

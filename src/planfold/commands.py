@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from planfold.planner.commands import Command as Command
     from planfold.planner.commands import CompactContext as CompactContext
     from planfold.planner.commands import CompleteTask as CompleteTask
+    from planfold.planner.commands import ConfirmEnd as ConfirmEnd
     from planfold.planner.commands import Continue as Continue
+    from planfold.planner.commands import ContinueSubPlan as ContinueSubPlan
     from planfold.planner.commands import ForkPlan as ForkPlan
     from planfold.planner.commands import HandleExecutorEvent as HandleExecutorEvent
     from planfold.planner.commands import Initialize as Initialize
@@ -51,7 +53,9 @@ _HOMES = {
         "Command",
         "CompactContext",
         "CompleteTask",
+        "ConfirmEnd",
         "Continue",
+        "ContinueSubPlan",
         "ForkPlan",
         "HandleExecutorEvent",
         "Initialize",

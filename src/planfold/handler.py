@@ -45,6 +45,14 @@ def event_id(aggregate_id: str, version: int) -> str:
     return f"{aggregate_id}#{version}"
 
 
+BELOW = "."  # between the id of a stream and what makes it that of one below it
+
+
+def is_within(aggregate_id: str, other: str) -> bool:
+    """Whether a stream is the ``other`` one or below it, at any depth, as sub-plans are."""
+    return aggregate_id == other or aggregate_id.startswith(other + BELOW)
+
+
 class Enqueue(msgspec.Struct, frozen=True, gc=False):
     """Work for an executor begins: one row in the task queue.
 

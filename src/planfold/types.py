@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from planfold.planner.tasks import ImageRef as ImageRef
     from planfold.planner.tasks import Link as Link
     from planfold.planner.tasks import NodeKind as NodeKind
+    from planfold.planner.tasks import ParentTask as ParentTask
     from planfold.planner.tasks import Pause as Pause
     from planfold.planner.tasks import Prompt as Prompt
     from planfold.planner.tasks import Task as Task
@@ -127,6 +128,7 @@ _HOMES = {
         "ImageRef",
         "Link",
         "NodeKind",
+        "ParentTask",
         "Pause",
         "Prompt",
         "Task",

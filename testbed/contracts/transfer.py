@@ -130,7 +130,7 @@ class TransferContract(Contract):
         rows: list[Row] = [
             StreamRow("note", "a", 4, '{"b": 1, "a":2.50}', 7.125, 3.0000001, 4.0),
             CommandRow("c1", "hash", 2, 3.5),
-            TaskRow(9, 2, "route", 1, 5, 3, True, "tool", -5, 2.5, 2),
+            TaskRow(9, 2, "route", 1, 5, 3, True, "tool", -5, 2.5, 2, "api,lock"),
             TaskRow(3, 1, "route", 3, 0, 0, False),
             EventRow(
                 1, "Unheard", 7, '{"nul":"\\u0000", "n":123456789012345678901234567890}', "{}", 1.5

@@ -44,6 +44,8 @@ def test_a_plan_that_was_left_is_undone_by_hand(failed: str) -> None:
     assert "undone: 1 of 1" in called("show", failed)
     assert "undone by task 6" in called("show", failed, "--task", "make")
     assert "was undone by task 6" in called("why", failed, "make")
+    assert "task make was undone: 1 of 1" in called("why", failed)
+    assert "retries the task, and runs again what was undone" in called("show", failed)
     log = called("log", failed)
     assert "to undo" in log
     assert "task 1, if a person agrees" in log

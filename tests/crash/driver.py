@@ -17,7 +17,7 @@ from failpoints import Failpoints
 import planfold
 from planfold.app import open_app
 from planfold.backends.sqlite.store import SqliteStore
-from planfold.drafting.draft import PlanDraft, TaskDraft
+from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft, UndoDraft
 from planfold.eventstore.codec import Codec
 from planfold.planner.items import item_id
 from planfold.planner.tasks import PlanStatus, RetryPolicy
@@ -57,8 +57,30 @@ def _each(tool: str, number: int, of: int, **rest: Any) -> TaskDraft:
     )
 
 
+def _undo(tool: str, number: int) -> UndoDraft:
+    return UndoDraft(tool=tool, arguments={"number": number, "inputs": ["$self"]})
+
+
 def _wait(number: int, *after: int, **wait: Any) -> TaskDraft:
     return TaskDraft(id=number, description="wait", depends_on=list(after), **wait)
+
+
+def _plan(number: int, *tasks: TaskDraft, after: list[int] | None = None, **rest: Any) -> TaskDraft:
+    """A task that runs a plan. In a map the number of its first task is the element."""
+    params, arguments = {}, {}
+    if "for_each" in rest:
+        params, arguments = {"n": Parameter(type="integer")}, {"n": "$item"}
+        tasks[0].arguments = {"number": "$params.n", "inputs": []}
+    for task in tasks:
+        task.label = f"t{task.id}"
+    return TaskDraft(
+        id=number,
+        description="plan",
+        plan=PlanDraft(params=params, tasks=list(tasks)),
+        arguments=arguments,
+        depends_on=list(after or []),
+        **rest,
+    )
 
 
 SHAPES = {
@@ -109,6 +131,20 @@ SHAPES = {
         _task("once", 6, 2, 3, 4, 5),
         _wait(7, 6, wait_for="early", key="1"),
         _task("once", 8, 7),
+    ],
+    "undo": [  # 4 fails, 5 asks a person, then 6 undoes 2 and 7 undoes 1
+        _task("once", 1, undo=_undo("once", 7)),
+        _task("keyed", 2, 1, undo=_undo("keyed", 6)),
+        _task("once", 3, 2),
+        _task("broken", 4, 3),
+    ],
+    "plans": [  # one is in another, one fails at first, one runs for each element
+        _task("keyed", 1),
+        _plan(2, _task("once", 21), _plan(22, _task("once", 221), after=[21])),
+        _plan(3, _task("flaky", 31), after=[1], retry=RetryPolicy(attempts=2, base=0.02)),
+        _task("listing", 4),
+        _plan(5, _task("keyed", 51), after=[], for_each="$4"),
+        _task("once", 6, 2, 3, 5),
     ],
     "draws": [  # safe tasks return another value each time, and effects rest on them
         _task("draw", 1),
@@ -196,6 +232,26 @@ def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:
     app.dispatcher.send = observed  # type: ignore[method-assign]
 
 
+async def _answer(app: planfold.App, view: planfold.PlanView, ledger: Ledger) -> None:
+    for question in view.questions:
+        task_id = question.task_id
+        if question.then != "outcome":
+            await app.answer(view.id, task_id, question.choices[0], by="driver")
+        elif ledger.holds(task_id):
+            await app.answer(view.id, task_id, "done", by="driver", result=None)
+        else:
+            await app.answer(view.id, task_id, "run it again", by="driver")
+
+
+async def _answer_sub_plans(app: planfold.App, ledger: Ledger) -> None:
+    while True:
+        ticket = app.store.wakeup.ticket()
+        for plan in await app.plans():
+            if plan.aggregate_id != PLAN_ID and plan.head.get("questions"):
+                await _answer(app, await app.view(plan.aggregate_id), ledger)
+        await ticket.wait()
+
+
 async def run_plan(shape: str, folder: Path, points: Failpoints) -> dict[str, Any]:
     ledger = Ledger(folder, points)
     tools = _tools(ledger)
@@ -208,15 +264,10 @@ async def run_plan(shape: str, folder: Path, points: Failpoints) -> dict[str, An
         async with app.worker(plan_id=PLAN_ID):
             if shape == "waits":
                 await app.signal("late", "4", {"signal": "late"}, id="late")
+            below = asyncio.create_task(_answer_sub_plans(app, ledger))
             while (view := await app.result(PLAN_ID, stop_at=WAITING)).status not in ENDED:
-                for question in view.questions:
-                    task_id = question.task_id
-                    if question.then != "outcome":
-                        await app.answer(PLAN_ID, task_id, "left", by="driver")
-                    elif ledger.holds(task_id):
-                        await app.answer(PLAN_ID, task_id, "done", by="driver", result=None)
-                    else:
-                        await app.answer(PLAN_ID, task_id, "run it again", by="driver")
+                await _answer(app, view, ledger)
+            below.cancel()
         return {
             "status": view.status,
             "tasks": {

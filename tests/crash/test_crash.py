@@ -137,6 +137,14 @@ def test_the_plan_with_maps_has_all_of_its_items(
     assert state["tasks"]["6"][1] == [None, None, item_id(6, 2), None]
 
 
+def test_the_plan_that_fails_is_undone(uncrashed: Callable[[str], dict[str, Any]]) -> None:
+    state = uncrashed("undo")["state"]
+    ended = {int(task_id): status for task_id, (status, _) in state["tasks"].items()}
+    assert state["status"] == "failed"
+    assert [i for i, status in ended.items() if status != "completed"] == [4]
+    assert sorted(ended) == [1, 2, 3, 4, 5, 6, 7]
+
+
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)

@@ -23,7 +23,9 @@ from planfold.planner.commands import (
     ClarificationProvided,
     CompactContext,
     CompleteTask,
+    ConfirmEnd,
     ContextSummarised,
+    ContinueSubPlan,
     ExecutorEvent,
     ForkPlan,
     HandleExecutorEvent,
@@ -58,6 +60,7 @@ from planfold.planner.tasks import (
     ImageRef,
     Link,
     NodeKind,
+    ParentTask,
     Prompt,
     RetryPolicy,
     TaskSpec,
@@ -152,6 +155,14 @@ MAP = TaskSpec(
 )
 
 
+SUB_PLAN = TaskSpec(
+    id=16,
+    description="deploy",
+    kind=NodeKind.ToolCall,
+    tool=ToolCall("plan", {"version": "$14"}),
+    depends_on=(14,),
+    wait=Wait(plan={"title": "Deploy", "tasks": [{"description": "$params.version"}]}),
+)
 WAITS = (
     TaskSpec(
         id=12,
@@ -169,6 +180,7 @@ WAITS = (
         effect=Effect.Safe,
         wait=Wait(at=START + 9e6, written="2024-02-27T03:13Z"),
     ),
+    SUB_PLAN,
 )
 
 
@@ -181,7 +193,8 @@ def tell_story() -> Story:
         model="scripted:golden",
         budget=Budget(tokens=100, calls=9),
     )
-    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=("nightly", "draft")))
+    parent, tags = ParentTask("plan-0", 3, 1), ("nightly", "draft")
+    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=tags, parent=parent))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed, undo=UNDO), call(7, 6))
     story.tell(RevisePlan(replaced))
@@ -211,6 +224,8 @@ def tell_story() -> Story:
     story.tell(CancelPlan("enough"))
     story.report(6, TaskCompleted("done all the same"))
     undo(story)
+    story.tell(ConfirmEnd(1))
+    story.tell(ContinueSubPlan(1))
     story.tell(NameCheckpoint("the end"))
     go_another_way(story)
     return story
@@ -278,10 +293,12 @@ def work_with_a_model(story: Story) -> None:
     story.tell(Replan("it has to wait"))
     story.report(11, TasksProposed(WAITS))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
-    story.report(11, TaskCompleted({"tasks": 4}))
+    story.report(11, TaskCompleted({"tasks": 5}))
     story.tell(RegisterWait(12, 1))
     story.report(12, TaskCompleted({"amount": 5}))
     story.report(14, TaskCompleted("sent"))
+    story.tell(RegisterWait(16, 1, "plan-1.16"))
+    story.report(16, TaskCompleted({"deployed": True}))
     story.wait(7_200.0)
     story.wait(9e6)
 

@@ -23,6 +23,7 @@ from planfold.planner.revisions import hash_revision
 from planfold.planner.tasks import (
     Effect,
     NodeKind,
+    ParentTask,
     Prompt,
     RetryPolicy,
     TaskSpec,
@@ -228,6 +229,10 @@ SENT_BY_THE_DISPATCHER = {c.Continue}
 PLAN_OF_A_WAIT = c.Initialize(
     "t", (TaskSpec(id=1, description="d", wait=Wait(signal="paid")),), approved_by="Ada"
 )
+PLAN_OF_A_PLAN = c.Initialize(
+    "t", (TaskSpec(id=1, description="d", wait=Wait(plan={"tasks": []})),), approved_by="Ada"
+)
+SUB_PLAN = c.Initialize("t", (work(1),), approved_by="Ada", parent=ParentTask("p", 1, 1))
 PLAN_OF_ONE = c.Initialize(
     "t", (TaskSpec(id=1, description="d", undo=Undo(tool=ToolCall("drop"))),), approved_by="Ada"
 )
@@ -241,6 +246,10 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
     ([PLAN_OF_THREE], c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))),
     ([PLAN_OF_THREE], c.RevisePlan((work(4),))),
     ([PLAN_OF_A_WAIT], c.RegisterWait(1, 1)),
+    ([PLAN_OF_A_PLAN], c.RegisterWait(1, 1, "p.1")),
+    ([], SUB_PLAN),
+    ([SUB_PLAN], c.ContinueSubPlan(2)),
+    ([SUB_PLAN, c.HandleExecutorEvent(1, c.TaskCompleted())], c.ConfirmEnd(1)),
     ([PLAN_OF_THREE], c.Replan("it rains")),
     ([PLAN_OF_THREE], c.AddBudget(Budget(tokens=5), "Ada")),
     ([PLAN_OF_THREE], c.NameCheckpoint("before")),

@@ -36,7 +36,7 @@ from planfold.commands import (
     UndoPlan,
     UnpausePlan,
 )
-from planfold.errors import CommandRejected
+from planfold.errors import CommandRejected, CorruptLog
 from planfold.executor import OutcomeUnknown
 from planfold.log import events as e
 from planfold.planner.items import item_id
@@ -471,7 +471,7 @@ def test_a_fork_of_a_plan_that_is_undone_later_runs_again_what_was_undone() -> N
 
 
 def test_a_fork_takes_no_undo_over_that_is_under_way() -> None:
-    fork = forked(failed_plan(**ALWAYS))
+    fork = forked(play(failed_plan(**ALWAYS), PausePlan((5,))))
     assert (statuses(fork), plan_status(fork)) == (
         {1: "completed", 2: "completed", 3: "failed"},
         "failed",
@@ -574,3 +574,17 @@ def test_an_undo_needs_what_the_task_depends_on() -> None:
     drop = Undo(tool=ToolCall("drop", {"id": "$9.id"}))
     with pytest.raises(CommandRejected, match=r"refers to \$9\.id"):
         Planner().process(initialize(make(1, undo=drop), work(9)))
+
+
+def test_a_log_that_undoes_what_has_no_undo_is_corrupt() -> None:
+    with pytest.raises(CorruptLog, match="task 3 has no undo"):
+        failed_plan(undo="never").handler.apply(e.UndoPlanned((3,)))
+
+
+def test_what_undo_tasks_said_is_not_in_the_context_of_a_fork() -> None:
+    plan = failed_plan(**ALWAYS)
+    before = plan.handler.state.plan_tokens
+    fork = forked(play(plan, done(4, "long " * 9), done(5, "long " * 9)))
+    state = fork.handler.state
+    assert (state.fresh_tokens, state.uncompacted) == (0, [])
+    assert state.plan_tokens < before

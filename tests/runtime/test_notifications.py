@@ -9,7 +9,7 @@ import pytest
 import planfold
 from planfold import TaskDraft
 from planfold.testing.clock import ManualClock
-from planfold.types import Notification
+from planfold.types import Notification, UndoDraft
 from plans import PLAN_ID, submit, task
 from testbed.patience import PATIENCE_S
 
@@ -95,6 +95,23 @@ async def test_a_failed_plan_says_why(database: str) -> None:
     assert failed.text == "a plan has failed: 1. Copy the backup: Permanent: no such host"
     assert failed.errors == ("1. Copy the backup: Permanent: no such host",)
     assert failed.command == "planfold why p"
+
+
+async def test_a_plan_that_is_undone_asks_and_says_so(database: str) -> None:
+    inbox = Inbox()
+    async with (
+        planfold.open_app(database, tools=[fails, works]) as app,
+        app.log.notify("desk", inbox.deliver),
+        app.worker(),
+    ):
+        made = task("works", effect="once", undo=UndoDraft(tool="works"))
+        await submit(app, made, task("fails", depends_on=[1]))
+        assert await inbox.kinds(1) == ["question"]
+        await app.answer(PLAN_ID, 3, "undo", by="ada")
+        assert await inbox.kinds(2) == ["question", "failed"]
+    asked, end = inbox.found
+    assert "asks: The plan has failed. Undo what it did? In this order: - 1: " in asked.text
+    assert end.text.endswith("no such host (undone: 1 of 1)")
 
 
 async def test_the_line_for_people_does_not_steer_their_terminal(database: str) -> None:

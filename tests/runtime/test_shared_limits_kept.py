@@ -190,18 +190,18 @@ def worker(database: str, *more: str) -> Popen[bytes]:
 
 
 async def test_the_lock_of_a_worker_that_is_killed_is_free(
-    database: str, tmp_path: Path, until: Until
+    each_database: str, tmp_path: Path, until: Until
 ) -> None:
     file = tmp_path / "calls"
-    holder = worker(database)
+    holder = worker(each_database)
     try:
-        async with planfold.open_app(undrained(database), tools=[call, hold]) as app:
+        async with planfold.open_app(undrained(each_database), tools=[call, hold]) as app:
             draft = tasks(2, "hold", arguments={"file": str(file)})
             await app.submit(draft, approved_by="me")
             await until(file.exists)
+            holder.kill()
+            holder.wait()
             async with app.worker():
-                holder.kill()
-                holder.wait()
                 await until(lambda: file.read_text().count("\n") == 2)
                 [lock] = [s for s in await app.store.queue.limits() if s.name == "lock"]
                 assert lock.held == 1

@@ -14,6 +14,7 @@ import pytest
 
 import planfold
 from planfold import SharedLimit
+from planfold.drafting.draft import UndoDraft
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.commands import AddBudget, CancelTask
 from planfold.planner.config import PlannerConfig
@@ -97,6 +98,21 @@ async def test_a_pause(each_database: str) -> None:
             assert all(said in reason.text for said in ("ann", "incident")), reason.text
         await app.unpause(PLAN_ID)
         assert kinds(await app.why(PLAN_ID)) == ["answer"]
+
+
+async def test_a_task_that_was_undone(each_database: str) -> None:
+    @planfold.tool(effect="safe")
+    def works() -> None: ...
+
+    async with planfold.open_app(each_database, tools=[works]) as app:
+        made = planfold.TaskDraft(description="make", tool="works", undo=UndoDraft(tool="works"))
+        await plan_of(app, made)
+        await app.run(PLAN_ID)
+        await app.undo(PLAN_ID, by="ada")
+        await app.run(PLAN_ID)
+        assert kinds(await app.why(PLAN_ID, 1)) == ["undone"]
+        [reason] = (await app.why(PLAN_ID)).reasons
+        assert (reason.text, reason.tasks) == ("was undone: 1 of 1", (1,))
 
 
 async def test_parents_and_what_holds_them_up(each_database: str) -> None:

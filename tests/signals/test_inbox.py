@@ -8,7 +8,11 @@ from typing import Any
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from planfold.planner.commands import HandleExecutorEvent, RegisterWait, TaskCompleted
+from planfold.planner.commands import (
+    HandleExecutorEvent,
+    RegisterWait,
+    TaskCompleted,
+)
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, TaskSpec, Wait
 from planfold.planner.waits import to_register

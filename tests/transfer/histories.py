@@ -76,7 +76,15 @@ def _streams(draw: st.DrawFn, number: int) -> tuple[StreamRow, list[OwnRow]]:
         counts = (draw(versions), draw(st.integers(0, 9)), draw(st.integers(0, 9)))
         about = (draw(st.integers(1, 5)), draw(names), *counts, draw(st.booleans()))
         rest = (draw(names), draw(st.integers(-9, 9)), draw(st.none() | times))
-        own.append(TaskRow(task_id, *about, *rest, draw(st.integers(0, 3))))
+        own.append(
+            TaskRow(
+                task_id,
+                *about,
+                *rest,
+                draw(st.integers(0, 3)),
+                draw(st.sampled_from(["", "a", "a,b"])),
+            )
+        )
     for at in range(1, version + 1):
         event_type = draw(st.sampled_from(["Counted", "Noted", "Unheard"]))
         number_of = draw(st.integers(1, 4))

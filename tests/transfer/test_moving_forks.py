@@ -20,7 +20,7 @@ from planfold.runtime.origins import begin_fork
 from planfold.transfer import archive as archiving
 from planfold.transfer.archive import Choice, archive
 from planfold.transfer.export_file import ExportFile
-from planfold.transfer.exporter import export, with_origins
+from planfold.transfer.exporter import export, with_related
 from planfold.transfer.importer import Imported, import_file
 
 CANCELLED = Choice("plan", frozenset({"cancelled"}), 1e12)
@@ -59,9 +59,9 @@ async def read(store: EventStore, path: Path) -> Imported:
 
 async def test_an_export_of_a_fork_includes_its_origins(app: App, tmp_path: Path) -> None:
     plan_id, child, grandchild = await family(app)
-    ids = await with_origins(app.store, [grandchild])
+    ids = await with_related(app.store, [grandchild])
     assert set(ids) == {plan_id, child, grandchild}
-    assert await with_origins(app.store, [plan_id]) == [plan_id]
+    assert await with_related(app.store, [plan_id]) == [plan_id]
     path = await write(app.store, tmp_path / "x.jsonl", ids)
     async with planfold.open_app(f"sqlite:///{tmp_path}/other.db") as other:
         assert (await read(other.store, path)).new == 3

@@ -215,6 +215,8 @@ async def find_plan(app: PlanForking, key: str) -> str:
         p for beginning in beginnings for p in await app.find_plans(beginning, limit=_LISTED + 1)
     ]
     found = list({plan.aggregate_id: plan for plan in found}.values())
+    parents = {plan.aggregate_id for plan in found}
+    found = [plan for plan in found if plan.head.get("parent") not in parents]
     if len(found) == 1:
         return found[0].aggregate_id
     if found:
@@ -242,7 +244,10 @@ async def latest_plan(app: PlanForking, key: str | None) -> str:
     found = await app.plans(limit=1, statuses=_statuses(ENDED)) or await app.plans(limit=1)
     if not found:
         raise NotFound("there are no plans yet; `planfold run` makes one")
-    return found[0].aggregate_id
+    latest = found[0]
+    while (above := latest.head.get("parent")) and (head := await app.store.head(above)):
+        latest = head
+    return latest.aggregate_id
 
 
 async def only_plan(
@@ -262,6 +267,8 @@ async def only_plan(
     most = None if asking else _LISTED + 1
     found = await app.plans(limit=most, statuses=_statuses(without))
     found = [plan for plan in found if plan.head.get("questions") or not asking]
+    names = {plan.aggregate_id for plan in found}
+    found = [plan for plan in found if plan.head.get("parent") not in names]
     if len(found) == 1:
         return found[0].aggregate_id
     if found:

@@ -27,7 +27,7 @@ class CheckedPlan(NamedTuple):
 def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -> CheckedPlan:
     """Read and check a plan from the command line. Raises InvalidPlan and ConfigurationError."""
     from planfold.cli.preview import tool_warnings
-    from planfold.cli.sources import read_source
+    from planfold.cli.sources import read_plan_file, read_source
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.files import decoded_plan
     from planfold.drafting.templates import drafted
@@ -37,7 +37,8 @@ def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -
     text, name = read_source(source)
     toolbox = executors.toolbox
     plan = decoded_plan(text, name)
-    draft, values = drafted(plan, params, toolbox, executors.templates, source=name)
+    templates = executors.templates
+    draft, values = drafted(plan, params, toolbox, templates, source=name, read=read_plan_file)
     tasks = compile_plan(draft, toolbox)
     for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
         click.echo(f"planfold: {warning}", err=True)

@@ -20,6 +20,7 @@ from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
+    EndReported,
     MapExpanded,
     PlanApproved,
     PlanCancelled,
@@ -34,6 +35,7 @@ from planfold.planner.events import (
     StepFailed,
     StepRecorded,
     StepStarted,
+    SubPlanContinued,
     TaskDecided,
     TaskDispatched,
     TasksPlanned,
@@ -124,7 +126,10 @@ def _(event: WaitStarted) -> Words:
 
 @_words.register
 def _(event: WaitRegistered) -> Words:
-    return Words("listens", event.task_id, "")
+    if event.plan_id is None:
+        return Words("listens", event.task_id, "")
+    verb = "cancels" if event.stop else "began"
+    return Words(verb, event.task_id, f"the plan {clean(event.plan_id)}")
 
 
 @_words.register
@@ -177,6 +182,8 @@ def _(event: StepFailed) -> Words:
 @_words.register
 def _(event: TasksPlanned) -> Words:
     detail = f"{counted(len(event.tasks), 'task')}, revision {event.revision_hash}"
+    if event.parent is not None:
+        detail += f", for task {id_text(event.parent.task_id)} of {clean(event.parent.plan_id)}"
     return Words("planned", None, f"{clean(event.title)} ({detail})".strip())
 
 
@@ -213,6 +220,16 @@ def _(event: PlanUnpaused) -> Words:
 @_words.register
 def _(event: CancelRequested) -> Words:
     return Words("stopping", None, _because(tasks_words(event.task_ids), event.reason))
+
+
+@_words.register
+def _(event: SubPlanContinued) -> Words:
+    return Words("continued", None, f"for attempt {event.attempt} of the task of its parent")
+
+
+@_words.register
+def _(_event: EndReported) -> Words:
+    return Words("reported", None, "its end to its parent")
 
 
 @_words.register

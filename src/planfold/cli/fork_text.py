@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 def lineage_lines(fold: PlanFold) -> list[Line]:
-    """What a fork continues, and the plan's checkpoints."""
+    """What a fork continues, the parent of a sub-plan, and the plan's checkpoints."""
     lines: list[Line] = []
+    if (parent := fold.state.parent) is not None:
+        text = f"a sub-plan of {clean(parent.plan_id)}, for its task {id_text(parent.task_id)}"
+        lines.append([(text, "dim")])
     for origin, version in fold.state.origins[:1]:
         lines.append([(f"a fork of {clean(origin)} at version {version}", "dim")])
     if named := fold.state.checkpoints:

@@ -10,7 +10,7 @@ from planfold.cli.access import command_line, server_given, settings_for
 from planfold.planner.items import id_text
 from planfold.planner.questions import STOP
 from planfold.planner.tasks import PlanStatus, TaskStatus
-from planfold.planner.undo import to_undo
+from planfold.planner.undo import to_undo, undo_counts
 from planfold.readmodels.labels import name_in_commands
 from planfold.readmodels.reasons import ReasonKind, has_no_list
 
@@ -120,7 +120,7 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
     """What can be done with a plan now; ``more``: options of ``resume``."""
     fold, state = situation.fold, situation.fold.state
     having, plan_id, steps = state.schedule.having, situation.fold.plan_id, list[Step]()
-    tools = {t.tool.name for t in having(_OPEN, _LOOKED_AT) if t.tool is not None}
+    tools = {t.tool.name for t in having(_OPEN, _LOOKED_AT) if t.tool and not t.spec.wait}
     match state.status:
         case PlanStatus.AwaitingApproval:
             steps = approval_steps(db, plan_id)
@@ -144,6 +144,9 @@ def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -
             calls, waits = spec is None or spec.tool is not None, bool(spec and spec.wait)
             field = changed_field(calls_tool=calls, waits=waits)
             steps = failure_steps(db, plan_id, name, field=field, no_list=no_list)
+            if undo_counts(state)[0] and not no_list:
+                again = "retries the task, and runs again what was undone"
+                steps[0] = steps[0]._replace(comment=again)
             steps += _undo_step(db, plan_id, state)
         case PlanStatus.Completed | PlanStatus.Cancelled if fold.state.tasks:
             fork = command_line(db, "fork", plan_id, "--at", "TASK")
@@ -199,6 +202,8 @@ def _reason_steps(reason: Reason, found: Explanation, db: str | None) -> list[St
             return [budget_step(db, plan), answer_step(db, plan, name, [STOP])]
         case ReasonKind.Parents | ReasonKind.Items if by:
             return [Step(command_line(db, "why", plan, *by))]
+        case ReasonKind.Wait | ReasonKind.Stopping if reason.plan_id is not None:
+            return [Step(command_line(db, "why", reason.plan_id))]
         case ReasonKind.Wait if reason.signal is not None:
             key = plan if reason.key is None else reason.key
             return [Step(command_line(db, "signal", reason.signal, key))]

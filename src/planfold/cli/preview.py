@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
 from planfold.drafting.parameters import ParameterValue
+from planfold.drafting.sub_plans import sketch_of
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import Effect, NodeKind, RetryPolicy, TaskSpec, ToolCall
@@ -141,7 +142,8 @@ def preview_lines(
     return lines
 
 
-def _task_lines(spec: TaskSpec, pad: int, width: int) -> list[Line]:
+def _task_lines(spec: TaskSpec, pad: int, width: int, *, brief: bool = False) -> list[Line]:
+    """``brief``: without what is only known when the task is checked."""
     head = f"{spec.id:>{pad}}"
     label = f"{clean(spec.label)}: " if spec.label else ""
     room = width - pad - 2
@@ -159,8 +161,23 @@ def _task_lines(spec: TaskSpec, pad: int, width: int) -> list[Line]:
             for command in commands
             for part in wrapped(command, room, "", _INDENT)
         ]
-    lines += [[(indent, ""), (part, "dim")] for part in wrapped(meta_of(spec), room)]
-    return [*lines, *undo_lines(spec, indent, room)]
+    meta = manner_of(spec) if brief else meta_of(spec)
+    lines += [[(indent, ""), (part, "dim")] for part in wrapped(meta, room)]
+    lines += undo_lines(spec, indent, room)
+    for line in _sub_plan_lines(spec, max(room - len(_INDENT), 20)):
+        lines.append([(indent + _INDENT, ""), *line])
+    return lines
+
+
+def _sub_plan_lines(spec: TaskSpec, width: int) -> list[Line]:
+    """The tasks of a task's plan, which are approved with it."""
+    if spec.wait is None or not spec.wait.plan:
+        return []
+    return [
+        line
+        for each in reading_order(sketch_of(spec.wait.plan))
+        for line in _task_lines(each, 1, width, brief=True)
+    ]
 
 
 def undo_lines(spec: TaskSpec, indent: str, room: int) -> list[Line]:
@@ -274,8 +291,11 @@ def tools_needed(specs: Iterable[TaskSpec]) -> list[str]:
 
 
 def _calls(spec: TaskSpec) -> Iterator[ToolCall]:
-    """The calls that a task may make: its own, and the one that undoes it."""
-    if spec.tool is not None:
+    """The calls that a task may make: its own, or those of its plan, and the one that undoes it."""
+    if spec.wait is not None and spec.wait.plan:
+        for inner in sketch_of(spec.wait.plan):
+            yield from _calls(inner)
+    elif spec.tool is not None:
         yield spec.tool
     if spec.undo is not None:
         yield spec.undo.tool

@@ -91,8 +91,7 @@ class PlainLines:
 
     def began_earlier(self, fold: PlanFold, task: Task, waits: str) -> None:
         spans: Line = [(clock(time.time()) + " ", "dim")]
-        if self._name_plans:
-            spans.append((clean(fold.plan_id) + " ", "dim"))
+        spans += self._plan_name(fold)
         again = f": attempt {task.attempt}" if task.attempt > 1 else ""
         verb, style = ("waits", "ask") if waits else ("continues", "busy")
         said = f": for {clean(waits)}" if waits else again
@@ -103,8 +102,7 @@ class PlainLines:
         if not news or words.verb in QUIET_VERBS:
             return
         spans: Line = [(clock(envelope.recorded_at) + " ", "dim")]
-        if self._name_plans:
-            spans.append((clean(fold.plan_id) + " ", "dim"))
+        spans += self._plan_name(fold)
         spans.append((words.verb, words.style))
         task = None if words.task_id is None else fold.state.tasks.get(words.task_id)
         if task is not None:
@@ -120,6 +118,10 @@ class PlainLines:
         elif words.detail:
             spans.append((f" {words.detail}", ""))
         self._paper.lines([spans], width=self._paper.width if self._paper.is_terminal else None)
+
+    def _plan_name(self, fold: PlanFold) -> Line:
+        named = self._name_plans or fold.state.parent is not None
+        return [(clean(fold.plan_id) + " ", "dim")] if named else []
 
     def draw(self, folds: Sequence[PlanFold], below: Sequence[Line]) -> None:
         return

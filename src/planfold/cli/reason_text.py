@@ -189,6 +189,8 @@ def phase_words(phase: Phase) -> str:
 def waiting_words(task: Task, now: float) -> str:
     """Of a wait, in a list: "waits 1 d 3 h for payment.settled"."""
     left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
+    if task.runs_plan:
+        return f"runs {clean(task.plan_id)}" if task.plan_id else "begins its plan"
     signal = task.spec.wait.signal if task.spec.wait is not None else None
     return f"waits{left}" if signal is None else f"waits{left} for {clean(signal)}"
 

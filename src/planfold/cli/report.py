@@ -245,8 +245,9 @@ def specs_of(fold: PlanFold) -> list[Any]:
 
 
 def counted_specs(fold: PlanFold) -> list[TaskSpec]:
-    """Without those that a revision superseded."""
-    return [task.spec for task in fold.state.written().values() if not task.superseded]
+    """Without those that a revision superseded, and those that undo others."""
+    counted = (task for task in fold.state.written().values() if not task.superseded)
+    return [task.spec for task in counted if task.spec.undoes is None]
 
 
 def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:

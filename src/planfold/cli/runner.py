@@ -31,7 +31,7 @@ from planfold.cli.situation import Situation, situation_of
 from planfold.cli.terminal import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.planner.commands import CancelPlan
 from planfold.planner.tasks import PlanStatus
-from planfold.runtime.blockers import waits_for_person, waits_for_worker
+from planfold.runtime.blockers import continued_by, waits_for_person, waits_for_worker
 from planfold.runtime.forecasts import forecast_of
 from planfold.runtime.reporter import Unobserved
 
@@ -216,13 +216,24 @@ class TerminalRunner:
         else:
             for situation in situations:
                 self._paper.lines(await self._ending(situation))
-        return exit_code_of(s.fold.state.status.value for s in situations)
+        below = [fold for s in situations for fold in await self._continued_by(s)]
+        return exit_code_of(fold.state.status.value for fold in below)
+
+    async def _continued_by(self, situation: Situation) -> list[PlanFold]:
+        """The plan, or the sub-plans for which alone it waits."""
+        if situation.fold.state.status is not PlanStatus.Running:
+            return [situation.fold]
+        found = await continued_by(self._app, situation.fold.plan_id)
+        return [await self._app.fold(plan_id) for plan_id in found]
 
     async def _as_json(self, situation: Situation) -> dict[str, Any]:
-        state = situation.fold.state
-        reason = waits_for_person(state)
-        for task in await unserved_here(self._app, situation.fold):
-            reason = reason or waits_for_worker(task)
+        reason = None
+        for fold in await self._continued_by(situation):
+            of = "" if fold.plan_id == situation.fold.plan_id else f"its sub-plan {fold.plan_id}: "
+            found = waits_for_person(fold.state)
+            for task in await unserved_here(self._app, fold):
+                found = found or waits_for_worker(task)
+            reason = reason or (found and of + found)
         return show_json(situation) | {"stopped_because": reason}
 
     async def _ending(self, situation: Situation) -> list[Line]:
@@ -235,9 +246,11 @@ class TerminalRunner:
                 lines += [
                     [(f"It took {duration(fold.state.updated_at - fold.state.created_at)}.", "dim")]
                 ]
-        if fold.state.questions:
-            lines += waiting_lines(fold, self._db, width)
-        cannot = await self._cannot_run(fold)
+        cannot: list[Line] = []
+        for each in await self._continued_by(situation):
+            if each.state.questions:
+                lines += waiting_lines(each, self._db, width)
+            cannot += await self._cannot_run(each)
         lines += cannot
         tools = [*self._tools, "--tools", "MODULE"] if cannot else self._tools
         steps = next_lines(situation, self._db, tools)

@@ -22,10 +22,17 @@ from planfold.cli.questions import Asker, Keyboard
 from planfold.cli.remedies import explained
 from planfold.cli.streams import captured_lines
 from planfold.cli.terminal import Paper, clean
+from planfold.planner.sub_plans import ROUTE
 from planfold.planner.tasks import Effect, PlanStatus, Task, TaskStatus
 from planfold.readmodels.labels import name_of
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.runtime.blockers import LOOK_EVERY_S, has_deadline, serves, unserved
+from planfold.runtime.blockers import (
+    LOOK_EVERY_S,
+    continued_by,
+    has_deadline,
+    serves,
+    unserved,
+)
 
 if TYPE_CHECKING:
     from planfold.app import App
@@ -129,7 +136,7 @@ class Session:
             earlier = [
                 task
                 for task in fold.state.schedule.having((TaskStatus.Running,))
-                if fold.attempt_at.get(task.id, 0.0) < self._since
+                if max(fold.attempt_at.get(task.id, 0.0), task.waiting_since) < self._since
             ]
             unclaimed = await self.app.unclaimed(fold.plan_id, fold.state) if earlier else None
             for task in earlier:
@@ -208,7 +215,7 @@ class Session:
 
     async def _wanted(self) -> Sequence[str]:
         if self._plan_ids is not None:
-            return self._plan_ids
+            return self._with_sub_plans(self._plan_ids)
         now = time.monotonic()
         if now - self._looked_for_plans > 1.0 or not self.folds:
             self._looked_for_plans = now
@@ -218,12 +225,35 @@ class Session:
                     self.folds[plan.aggregate_id] = fold
         return list(self.folds)
 
+    def _with_sub_plans(self, plan_ids: Sequence[str]) -> Sequence[str]:
+        """These plans and their sub-plans that run."""
+        found = [*plan_ids]
+        for plan_id in found:
+            fold = self.folds.get(plan_id)
+            if fold is not None and fold.state.schedule.running_on(ROUTE):
+                running = fold.state.schedule.having([TaskStatus.Running])
+                found += [task.plan_id for task in running if task.runs_plan and task.plan_id]
+        for gone in self.folds.keys() - set(found):
+            del self.folds[gone]
+        return found
+
     async def _is_settled(self, worker: Worker | None) -> bool:
         stuck = worker is not None and time.monotonic() - self._moved > LOOK_EVERY_S
         for fold in self.folds.values():
             if self._is_at_rest(fold):
                 continue
-            if not (stuck and await unserved_here(self.app, fold, worker)):
+            if not (stuck and await self._is_blocked(fold, worker)):
+                return False
+        return True
+
+    async def _is_blocked(self, fold: PlanFold, worker: Worker | None) -> bool:
+        for plan_id in await continued_by(self.app, fold.plan_id):
+            other = fold if plan_id == fold.plan_id else await self.app.fold(plan_id)
+            if other is not fold and other.state.status.value in ENDED:
+                return False  # its parent is yet to know
+            if self._is_at_rest(other):
+                continue
+            if not await unserved_here(self.app, other, worker):
                 return False
         return True
 

@@ -35,6 +35,13 @@ def read_source(source: str) -> tuple[str | bytes, str]:
     return source, "-"
 
 
+def read_plan_file(name: str, source: str) -> tuple[bytes, str] | None:
+    """The plan file that a plan names, beside the file that it is in (``-``: in the current
+    folder); None where there is none. Raises ConfigurationError: it is unreadable."""
+    path = Path(name) if source == "-" else Path(source).parent / name
+    return (_read(path), str(path)) if _is_there(path) else None
+
+
 def _read(path: Path) -> bytes:
     if path.is_dir():
         raise ConfigurationError(f"{str(path)!r} is a folder; name a file in it")

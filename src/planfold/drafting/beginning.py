@@ -3,16 +3,22 @@ did."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
+from planfold.drafting.binding import bound
+from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft
 from planfold.drafting.faults import Faults, listed
+from planfold.drafting.sub_plans import draft_from
 from planfold.errors import CommandRejected, NotFound
 from planfold.planner.commands import Initialize
 from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import TaskSpec
+from planfold.tools.tool import Toolbox
 
 
 def begin_plan(
@@ -53,3 +59,23 @@ def ids_of(tasks: tuple[TaskSpec, ...], names: Iterable[int | str]) -> tuple[int
             raise NotFound(f"the plan has no task {name!r} to pause before; {known}")
         found[task_id] = None
     return tuple(found)
+
+
+def begin_sub_plan(
+    plan: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    spec: TaskSpec,
+    config: PlannerConfig,
+    tools: Toolbox,
+) -> Initialize:
+    """The first command of a sub-plan, with the values of its parameters. What its tasks may do is
+    what the task ``spec`` may.
+
+    Raises InvalidPlan: a value is of another type, or an argument is wrong with it.
+    """
+    draft = bound(draft_from(plan), arguments, tools).draft
+    tasks = compile_plan(draft, tools)
+    if spec.proposed or spec.tainted:
+        changed = {"proposed": spec.proposed, "tainted": spec.tainted}
+        tasks = tuple(msgspec.structs.replace(task, **changed) for task in tasks)
+    return Initialize(draft.title, tasks, draft.goal, config, tags=tuple(draft.tags))

@@ -22,6 +22,7 @@ from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
 from planfold.drafting.shared_limits import check_shared_limits, shared_limits_of
+from planfold.drafting.sub_plans import check_sub_plan, sub_plan_call
 from planfold.drafting.undo import UndoChecks, undo_of
 from planfold.drafting.waits import check_wait, is_wait, wait_of
 from planfold.planner.conditions import rename_in_condition
@@ -67,19 +68,26 @@ def compile_plan(
     links = Links(numbered, limits, faults)
     checks = ArgumentChecks(limits, faults)
     undo_checks = UndoChecks(tools, limits, faults)
+    effects: dict[int, Effect] = {}  # of sub-plans, by place
     size = _bytes_of([draft.title, draft.goal])
     for place in range(len(tasks)):
         links.add_explicit(place)
-        if place not in malformed:
-            size += _check_task(place, numbered, links, checks, tools, limits, faults)
-            undo_checks.check(place, numbered, links)
+        if place in malformed:
+            continue
+        if (task := tasks[place]).plan is not None:
+            name = numbered.names[place]
+            effects[place] = check_sub_plan(task, name, tools, limits, faults, compile_plan)
+        size += _check_task(place, numbered, links, checks, tools, limits, faults)
+        undo_checks.check(place, numbered, links)
     check_scripts(tasks, numbered.names, tools.absent, faults)
     links.check()
     if size > limits.plan_bytes:
         message = f"{size:,} bytes as JSON; the limit plan_bytes is {limits.plan_bytes:,}"
         faults.add(message, fix="split it, or put the data in files")
     faults.raise_any()
-    return tuple(_spec(place, numbered, links, tools) for place in range(len(tasks)))
+    return tuple(
+        _spec(place, numbered, links, tools, effects.get(place)) for place in range(len(tasks))
+    )
 
 
 def _check_task(
@@ -99,7 +107,8 @@ def _check_task(
     tool = _find_tool(task, name, tools, faults)
     check_shared_limits(task, tool, name, tools, faults)
     size = _bytes_of(msgspec.structs.replace(task, arguments=None))
-    arguments = {} if task.arguments is None and tool is not None else task.arguments
+    calls = tool is not None or task.plan is not None
+    arguments = {} if task.arguments is None and calls else task.arguments
     if arguments is not None:
         argument_bytes = checks.check(arguments, tool, name)
         if argument_bytes is not None:
@@ -117,7 +126,11 @@ def _check_task(
 def _bytes_of(value: object) -> int:
     try:
         return len(msgspec.json.encode(value))
-    except (ValueError, TypeError):  # it has a fault already: not Unicode, or not a text
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ):  # it has a fault already: not Unicode, or not a text
         return 0
 
 
@@ -139,7 +152,10 @@ def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> To
     return tool
 
 
-def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskSpec:
+def _spec(
+    place: int, numbered: Numbered, links: Links, tools: Toolbox, of_plan: Effect | None
+) -> TaskSpec:
+    """``of_plan``: the effect of the task's sub-plan."""
     task = numbered.tasks[place]
     kind = kind_of(task)
     tool = None if task.tool is None else tools.get(task.tool)
@@ -151,10 +167,9 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         arguments = rename_references(task.arguments or {}, numbered.labels, literal=tool.literal)
         call = ToolCall(tool.name, arguments, tuple(sorted(tool.literal)))
         effect, retry = tool.effect, tool.retry
-    prompt = None
-    if kind is NodeKind.Clarification and (task.choices or task.default is not None):
-        default = task.default if isinstance(task.default, str) else None
-        prompt = Prompt(tuple(task.choices), default, task.deadline)
+    if of_plan is not None:
+        call = sub_plan_call(rename_references(task.arguments or {}, numbered.labels))
+        effect = of_plan
     return TaskSpec(
         id=numbered.ids[place],
         description=task.description,
@@ -171,10 +186,17 @@ def _spec(place: int, numbered: Numbered, links: Links, tools: Toolbox) -> TaskS
         when=None if task.when is None else rename_in_condition(task.when, numbered.labels),
         run_if=task.run_if,
         for_each=for_each_of(task, numbered.labels),
-        prompt=prompt,
+        prompt=_prompt(task) if kind is NodeKind.Clarification else None,
         done=task.done,
         wait=wait_of(task, numbered.labels),
         stall_timeout=task.stall_timeout,
         undo=undo_of(task, numbered.labels, tools),
         limits=shared_limits_of(task, tool),
     )
+
+
+def _prompt(task: TaskDraft) -> Prompt | None:
+    if not task.choices and task.default is None:
+        return None
+    default = task.default if isinstance(task.default, str) else None
+    return Prompt(tuple(task.choices), default, task.deadline)

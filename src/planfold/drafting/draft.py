@@ -58,6 +58,9 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     comes within ``timeout``, its result is ``default``; without one it fails. An attempt of any
     other task ends after ``stall_timeout`` seconds without progress.
 
+    A task with a ``plan`` (the name of a template or plan file, or the plan itself) runs that plan
+    and waits for its end; ``arguments`` are the values of its parameters. Its result has that of
+    each task with a label.
     ``undo`` is the call that reverts the task when the plan fails or is cancelled.
     ``limits`` are names of :class:`SharedLimit`, to which those of the tool are added.
     """
@@ -91,6 +94,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     wait_for: str | None = None
     key: str | None = None
     stall_timeout: float | None = None
+    plan: str | PlanDraft | None = None
     undo: UndoDraft | None = None
     limits: list[str] = []
 
@@ -157,7 +161,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     those of compact JSON in UTF-8.
 
     ``name_chars`` bounds titles, labels, routes and tool names; ``depth`` how deep arguments may
-    nest (the arguments object itself is 1).
+    nest (the arguments object itself is 1), and ``sub_plans`` how deep plans may be in plans.
     """
 
     tasks: int = 20_000
@@ -167,3 +171,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     arguments_bytes: int = 262_144
     depth: int = 64
     plan_bytes: int = 16 * 1024 * 1024
+    sub_plans: int = 8

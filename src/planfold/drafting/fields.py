@@ -21,7 +21,7 @@ def kind_of(task: TaskDraft) -> NodeKind:
     """The task's kind, or the one that its fields imply (see TaskDraft)."""
     if task.kind is not None:
         return task.kind
-    if task.tool is not None:
+    if task.tool is not None or task.plan is not None:
         return NodeKind.ToolCall
     return NodeKind.Clarification if task.choices else NodeKind.Processing
 
@@ -81,16 +81,18 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
         faults.add(message, task=name, field="label", fix=fix)
     most = limits.description_chars
     _check_length("description", task.description, name, "description_chars", most, faults)
-    for field in ("label", "route", "tool", "for_each", "item_label"):
+    for field in ("label", "route", "tool", "for_each", "item_label", "plan"):
         if field == "for_each" and (task.for_each or "").startswith("["):
             continue  # a list in JSON: plan_bytes is its limit
-        _check_length(field, getattr(task, field), name, "name_chars", limits.name_chars, faults)
+        text = getattr(task, field)
+        if field != "plan" or isinstance(text, str):
+            _check_length(field, text, name, "name_chars", limits.name_chars, faults)
 
 
 def _texts(task: TaskDraft) -> Iterator[tuple[str, str]]:
     yield "description", task.description
     texts = ("label", "route", "tool", "default", "when", "for_each", "item_label", "key")
-    for field in (*texts, "wait_for", "at"):
+    for field in (*texts, "wait_for", "at", "plan"):
         if isinstance(text := getattr(task, field), str):
             yield field, text
     for index, choice in enumerate(task.choices):
@@ -157,7 +159,7 @@ def _check_combination(task: TaskDraft, name: str, faults: Faults) -> None:
     kind = kind_of(task)
     waits = (task.wait, task.at, task.wait_for) != (None, None, None)
     if kind is NodeKind.ToolCall:
-        if task.tool is None:
+        if task.tool is None and task.plan is None:
             fix = "name the tool, or choose another kind"
             faults.add("a tool_call needs a tool", task=name, field="tool", fix=fix)
     else:

@@ -283,17 +283,18 @@ def _check_parents(
 
 def draft_of(spec: TaskSpec) -> TaskDraft:
     prompt = spec.prompt
+    runs_plan = spec.wait is not None and spec.wait.plan is not None
     return TaskDraft(
         description=spec.description,
         id=spec.id,
         label=spec.label,
         kind=spec.kind,
-        tool=spec.tool.name if spec.tool else None,
+        tool=spec.tool.name if spec.tool and not runs_plan else None,
         arguments=spec.tool.arguments if spec.tool else None,
         depends_on=list(spec.depends_on),
         attachments=list(spec.attachments),
-        effect=spec.effect,
-        retry=None if spec.wait else spec.retry,
+        effect=None if runs_plan else spec.effect,
+        retry=spec.retry if runs_plan or not spec.wait else None,
         timeout=spec.timeout,
         route=spec.route,
         on_failure=spec.on_failure,

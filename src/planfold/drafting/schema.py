@@ -41,7 +41,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "label": "A name for the task, unique in the plan, to be used where an id is.",
         "kind": (
             "clarification (a person is asked), tool_call (a tool is called) or processing "
-            "(a model or a person works it out). Default: tool_call where a tool is given, "
+            "(a model or a person works it out). Default: tool_call where a tool or plan is given, "
             "clarification where choices are, else processing."
         ),
         "tool": "The tool to call. Only for tool_call, and needed there.",
@@ -121,6 +121,11 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "key": (
             "Of wait_for: which signals of that name, such as $order.id. Default: those whose key "
             "is the id of the plan."
+        ),
+        "plan": (
+            "The plan that the task runs and waits for: the name of a template or plan file, or "
+            "the plan itself. The arguments are the values of its parameters, and its result has "
+            "that of each task with a label. Default: none."
         ),
         "undo": (
             "The call that reverts the task, should the plan fail or be cancelled later: a tool "

@@ -50,6 +50,7 @@ _WANTED: Final = {
     "undo": "an object of a tool and its arguments, and perhaps effect, retry, timeout",
     "limits": "a list of names of shared limits",
     "deadline": "a number of seconds, without quotes",
+    "plan": "the name of a template or plan file, or the plan itself",
     "done": "true or false",
 }
 UNDO_POLICIES: Final = ("ask", "always", "never")
@@ -72,6 +73,9 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
     name = task_name(raw.get("id"), raw.get("label"), place)
     good: dict[str, Any] = {"description": "(missing)"}
     for field, value in raw.items():
+        if field == "plan" and isinstance(value, Mapping):
+            good[field] = _inner_plan(value, name, faults)
+            continue
         if field not in _TYPES:
             near = faults.nearest(str(field), _TYPES)
             fix = near or "the fields of a task: " + ", ".join(_TYPES)
@@ -96,6 +100,16 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
         fix = "say what the task does"
         faults.add("is missing", task=name, field="description", fix=fix)
     return TaskDraft(**good)
+
+
+def _inner_plan(raw: Mapping[str, Any], task: str, faults: Faults) -> PlanDraft:
+    inner = Faults()
+    found = plan_from(raw, inner)
+    for fault in inner.found:
+        place = f"task {fault.task}: " if fault.task else ""
+        field = f"plan.{fault.field}" if fault.field else "plan"
+        faults.add(place + fault.message, task=task, field=field, fix=fault.fix)
+    return found
 
 
 def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:

@@ -14,6 +14,7 @@ from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults
 from planfold.drafting.parameters import declared_parameters, parameter_values
 from planfold.drafting.shape import task_name
+from planfold.drafting.sub_plans import ReadPlan, with_sub_plans
 from planfold.errors import ConfigurationError, InvalidPlan
 from planfold.planner.references import LABEL
 from planfold.tools.tool import Toolbox
@@ -131,13 +132,17 @@ def drafted(
     templates: Mapping[str, Template],
     *,
     source: str = "-",
+    read: ReadPlan | None = None,
 ) -> BoundPlan:
-    """The plan with the values of its parameters: a draft, a text, or the name of a template.
+    """The plan with the values of its parameters: a draft, a text, or the name of a template. The
+    sub-plans that its tasks name are written out in it.
 
-    ``source`` is as in :func:`load_plan`. Raises InvalidPlan.
+    ``source`` is as in :func:`load_plan`, ``read`` finds plan files. Raises InvalidPlan.
     """
     found = _read(plan, toolbox, templates, source)
-    return bound(found.draft(given) if isinstance(found, Template) else found, given, toolbox)
+    found = found.draft(given) if isinstance(found, Template) else found
+    draft, values = bound(found, given, toolbox)
+    return BoundPlan(with_sub_plans(draft, toolbox, templates, read, source), values)
 
 
 def parameters_of(

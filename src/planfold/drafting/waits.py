@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from planfold.drafting.draft import TaskDraft
+from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt
 from planfold.drafting.fields import MAX_SECONDS, kind_of
+from planfold.drafting.sub_plans import draft_from, sub_plan_wait
 from planfold.instants import instant_of
 from planfold.planner.references import rename_references
 from planfold.planner.tasks import NodeKind, Wait
@@ -29,7 +30,7 @@ def check_wait(task: TaskDraft, name: str, faults: Faults) -> None:
     given = [field for field in WAITS if getattr(task, field) is not None]
     if task.wait_for is None and task.key is not None:
         faults.add("is only for wait_for", task=name, field="key", fix="leave it out")
-    if not given:
+    if not given or task.plan is not None:
         return
     for field in given[1:]:
         message = f"a task has one of {', '.join(WAITS)}"
@@ -76,6 +77,8 @@ def _check_others(task: TaskDraft, name: str, wait: str, faults: Faults) -> None
 
 def wait_of(task: TaskDraft, ids: Mapping[str, int]) -> Wait | None:
     """The wait of a checked task, in which labels are replaced by ids."""
+    if isinstance(task.plan, PlanDraft):
+        return sub_plan_wait(task.plan)
     if task.wait is not None:
         return Wait(seconds=task.wait)
     if task.at is not None:
@@ -91,6 +94,8 @@ def wait_fields(wait: Wait | None) -> dict[str, Any]:
     """The fields of a draft for a wait of a plan."""
     if wait is None:
         return {}
+    if wait.plan is not None:
+        return {"plan": draft_from(wait.plan)}
     default = None if wait.default is msgspec.UNSET else wait.default
     return {
         "wait": wait.seconds,

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from planfold.handler import is_within
 from planfold.shared_limits import SharedLimit
 
 SUSPECT_CRASHES = 2  # owners that lost a task before it has to run alone
@@ -53,7 +54,8 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     """A worker that lives, for people to look at; nothing is recovered from it.
 
     ``routes`` None: all of them. ``declined`` are tools that it found it does not have.
-    ``plan_id``: the only plan that it serves; None: all. ``leased`` tasks are its own at present.
+    ``plan_id``: the only plan that it serves, with the streams below it; None: all. ``leased``
+    tasks are its own at present.
     ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every
     renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means
     something.
@@ -72,7 +74,9 @@ class WorkerRecord(msgspec.Struct, frozen=True):
 
     def serves(self, route: str, tool: str = "", plan_id: str | None = None) -> bool:
         """Whether it would claim a task of this route, tool and plan (None: any plan)."""
-        if tool in self.declined or not (plan_id is None or self.plan_id in (None, plan_id)):
+        if None not in (plan_id, self.plan_id) and not is_within(str(plan_id), str(self.plan_id)):
+            return False
+        if tool in self.declined:
             return False
         return self.routes is None or route in self.routes
 
@@ -171,8 +175,9 @@ class TaskQueue(Protocol):
         same time; what ``owner`` itself holds is never granted to it again.
 
         Higher priorities come first. Within one, streams take turns, each with its oldest task:
-        a stream that has just come waits for one task at most of every other. ``routes`` None
-        means all; ``without_tools`` and ``barred`` (aggregates) are excluded.
+        a stream that has just come waits for one task at most of every other. ``aggregate_id`` is
+        the only stream, with those below it (:func:`is_within`); ``routes`` None means all;
+        ``without_tools`` and ``barred`` (aggregates) are excluded.
 
         Tasks under limits are granted as far as each of their limits has a place, which they occupy
         from the same transaction on. Others pass a task that waits for a limit.
@@ -267,5 +272,6 @@ class TaskQueue(Protocol):
         stream_ids: Collection[str] | None = None,
         aggregate_id: str | None = None,
     ) -> list[Due]:
-        """Streams of these kinds that asked to be continued, the earliest first."""
+        """Streams of these kinds that asked to be continued, the earliest first; of one
+        ``aggregate_id`` and the streams below it."""
         ...

@@ -36,6 +36,7 @@ def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) 
             drop_items(state, task)
         if afresh:
             task.run += 1
+            task.plan_id = None
             state.steps_by_task.pop(task_id, None)
             state.begun_by_task.pop(task_id, None)
     state.outcome = None

@@ -215,7 +215,7 @@ def _check_answered(state: PlannerState, task: Task) -> None:
 
 def _may_be_running(state: PlannerState, task: Task) -> bool:
     if task.status is TaskStatus.Running:
-        return not task.waits
+        return task.runs_plan or not task.waits
     question = state.questions.get(task.id)
     unknown = question is not None and question.then == "outcome" and not question.ended
     return unknown and task.spec.effect is not Effect.Safe

@@ -60,7 +60,7 @@ def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
     if task.status in ENDED:
         yield from reset_with_followers(state, task, "by_hand")
     yield TaskDecided(task.id, wanted.status, wanted.result, wanted.reason, wanted.by)
-    if task.waits:  # no worker has to stop it
+    if task.waits and not task.runs_plan:  # no worker has to stop it
         yield as_decided(task.id, wanted)
     elif task.status is TaskStatus.Running:
         yield from stop(state, with_active_items(state, [task]), str(wanted))
@@ -71,7 +71,7 @@ def _refuse(state: PlannerState, task: Task) -> None:
     if task.spec.undoes is None:
         refuse_while_undoing(state)
     refuse_old_undo(state, task)
-    if state.starts_nothing and state.cancelled and state.outcome is None:
+    if state.cancelled and not state.undoing and state.outcome is None:
         raise CommandRejected("the plan is being cancelled; wait until it has ended")
     if task.status is _COMPLETED:
         raise CommandRejected(

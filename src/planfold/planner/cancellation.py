@@ -148,8 +148,10 @@ def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
 
 
 def _ends_at_once(task: Task) -> bool:
-    """Whether no worker has to stop it."""
-    return task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification) or task.waits
+    """Whether neither a worker nor its sub-plan has to stop first."""
+    if task.waits:
+        return not task.runs_plan
+    return task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification)
 
 
 def stop(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:

@@ -8,7 +8,7 @@ import msgspec
 
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.config import PlannerConfig
-from planfold.planner.tasks import TaskSpec
+from planfold.planner.tasks import ParentTask, TaskSpec
 
 # --- executor events: what executors and people report, inside HandleExecutorEvent ------------
 
@@ -138,7 +138,7 @@ ExecutorEvent = (
 class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Begin a plan of checked tasks; ``approved_by`` skips the wait for approval. The tasks of
     ``pause_before`` get break-points. ``tags`` are words to find the plan by: up to 20, each of up
-    to 50 letters, digits and ``. _ : / = -``."""
+    to 50 letters, digits and ``. _ : / = -``. ``parent`` is the task whose sub-plan it is."""
 
     title: str
     tasks: tuple[TaskSpec, ...]
@@ -147,6 +147,7 @@ class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     approved_by: str | None = None
     pause_before: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
+    parent: ParentTask | None = None
 
 
 class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
@@ -220,10 +221,26 @@ class RetryTask(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class RegisterWait(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """An attempt of a wait for a signal is now known where the signals of its name and key are. The
-    worker that made it known sends this; it changes nothing where the wait has ended."""
+    """An attempt of a wait for a signal is now known where the signals of its name and key are; or
+    the sub-plan ``plan_id`` of a task has begun or (``stop``) was cancelled. The worker that did so
+    sends this; it changes nothing where the wait has ended."""
 
     task_id: int
+    attempt: int
+    plan_id: str | None = None
+    stop: bool = False
+
+
+class ContinueSubPlan(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The task of the parent is at this ``attempt``. A later one than before runs again what did
+    not complete, with its followers; workers send this."""
+
+    attempt: int
+
+
+class ConfirmEnd(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The parent has the end of this sub-plan, or no longer needs it; workers send this."""
+
     attempt: int
 
 
@@ -345,6 +362,8 @@ Command = (
     | AddBudget
     | RetryTask
     | RegisterWait
+    | ContinueSubPlan
+    | ConfirmEnd
     | ChangeAnswer
     | TagPlan
     | NameCheckpoint

@@ -19,6 +19,7 @@ from planfold.planner.events import (
     PlanSummary,
     TaskDispatched,
     TaskStatusUpdated,
+    WaitStarted,
 )
 from planfold.planner.graph import OF_MAP, lane_of
 from planfold.planner.items import STRIDE
@@ -53,11 +54,16 @@ def has_work(state: PlannerState, now: float) -> bool:
     )
 
 
+def _starts_nothing(state: PlannerState) -> bool:
+    """Whether no task starts: the plan is paused, or cancelled and not being undone."""
+    return state.paused is not None or (state.cancelled and not state.undoing)
+
+
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
     limited = state.config.max_parallel is not None or state.config.route_limits
     approved = state.approved or state.undoing
-    if limited or state.starts_nothing or state.schedule.maps or not approved:
+    if limited or _starts_nothing(state) or state.schedule.maps or not approved:
         return False
     return state.schedule.startable > 0
 
@@ -80,7 +86,8 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
         events += _start(state, task, command.now, skipped)
     if _is_over(state):
         end = _conclusion(state)
-        events.append(undo_before(state, end.outcome) or end)
+        undo = undo_before(state, end.outcome) if end.outcome != "completed" else None
+        events.append(undo or end)
     return events
 
 
@@ -136,7 +143,7 @@ def next_due(state: PlannerState) -> tuple[float, float] | None:
     passes."""
     waits = [state.schedule.deadlines.next()]
     approved = state.approved or state.undoing
-    if state.schedule.waits and approved and not state.starts_nothing:
+    if state.schedule.waits and approved and not _starts_nothing(state):
         room = _Room(state)
         waits += [w.next() for route, w in state.schedule.waits.items() if room.has(route)]
     first = min((wait for wait in waits if wait is not None), default=None)
@@ -150,7 +157,7 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
     """Free tasks, as far as the limits allow: questions, then due retries, then the rest, the
     routes taking turns so that a crowded one does not starve the others. Before the approval:
     drafting only."""
-    if state.starts_nothing:
+    if _starts_nothing(state):
         return
     if not (state.approved or state.undoing):
         drafting = (state.tasks[i] for i in state.schedule.ready.get(PLANNING, ()))
@@ -210,7 +217,7 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
     if spec.for_each is not None:
         yield from start_map(state, task, skipped)
         return
-    if spec.wait is not None:
+    if spec.wait is not None and spec.wait.plan is None:
         yield from start_wait(state, task, spec.wait, now, skipped)
         return
     if spec.kind is NodeKind.Clarification:
@@ -233,7 +240,10 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         if task.spec.on_failure == "stop":
             yield from skip_dependents(state, [spec.id], skipped)
         return
-    yield TaskDispatched(spec.id, task.attempt + 1, arguments)
+    if spec.wait is not None:  # for its sub-plan
+        yield WaitStarted(spec.id, task.attempt + 1, arguments=arguments)
+    else:
+        yield TaskDispatched(spec.id, task.attempt + 1, arguments)
 
 
 def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:
@@ -269,7 +279,7 @@ def summary_of(state: PlannerState) -> PlanSummary:
         if not task.superseded:
             by_status[task.status].append(task.spec.id)
     skipped = by_status[TaskStatus.Skipped]
-    undone, to_undo = undo_counts(state)
+    undone, to_undo = undo_counts(state) if state.completions else (0, 0)
     return PlanSummary(
         total=len(state.tasks),
         completed=state.schedule.counts[TaskStatus.Completed],

@@ -8,7 +8,7 @@ import msgspec
 
 from planfold.planner.budget import Budget, Spend
 from planfold.planner.config import PlannerConfig
-from planfold.planner.tasks import SkipReason, TaskSpec, TaskStatus
+from planfold.planner.tasks import ParentTask, SkipReason, TaskSpec, TaskStatus
 
 Then = Literal["complete", "resume", "outcome", "budget"]
 AnswerLeadsTo = Literal["complete", "resume", "fail"]
@@ -16,7 +16,7 @@ PlanOutcome = Literal["completed", "failed", "cancelled"]
 
 
 class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The plan begins."""
+    """The plan begins; where it is a sub-plan, as a task of its ``parent``."""
 
     title: str
     goal: str
@@ -24,6 +24,7 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     revision_hash: str
     config: PlannerConfig = PlannerConfig()
     tags: tuple[str, ...] = ()
+    parent: ParentTask | None = None
 
 
 class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -60,19 +61,37 @@ class MapExpanded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class WaitStarted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A wait begins. It ends at ``until`` (seconds since the epoch; None: only by a signal) or,
-    where it is for a signal, when one with its ``key`` comes (None: the key is the plan's id)."""
+    """A wait begins. It ends at ``until`` (seconds since the epoch; None: not by time) or,
+    where it is for a signal, when one with its ``key`` comes (None: the key is the plan's id).
+    Where it is for a sub-plan, ``arguments`` are the values of its parameters, with references
+    resolved (None: as planned)."""
 
     task_id: int
     attempt: int
     until: float | None = None
     key: str | None = None
+    arguments: dict[str, Any] | None = None
 
 
 class WaitRegistered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A wait for a signal is known where the signals of its name and key are."""
+    """A wait for a signal is known where the signals of its name and key are; or the sub-plan
+    ``plan_id`` of a task has begun, has begun again, or (``stop``) was cancelled."""
 
     task_id: int
+    attempt: int
+    plan_id: str | None = None
+    stop: bool = False
+
+
+class SubPlanContinued(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The end of this sub-plan is for this ``attempt`` of the task of its parent."""
+
+    attempt: int
+
+
+class EndReported(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The parent of this sub-plan has its end, for this ``attempt`` of its task."""
+
     attempt: int
 
 
@@ -308,6 +327,8 @@ Event = (
     | MapExpanded
     | WaitStarted
     | WaitRegistered
+    | SubPlanContinued
+    | EndReported
     | TaskStatusUpdated
     | RetryScheduled
     | ClarificationRequested

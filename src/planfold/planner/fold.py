@@ -16,6 +16,7 @@ from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
     ContextCompacted,
+    EndReported,
     Event,
     MapExpanded,
     PlanApproved,
@@ -30,6 +31,7 @@ from planfold.planner.events import (
     StepFailed,
     StepRecorded,
     StepStarted,
+    SubPlanContinued,
     TaskDecided,
     TaskDispatched,
     TasksPlanned,
@@ -47,6 +49,7 @@ from planfold.planner.step_costs import (
     fold_step_recorded,
     fold_step_started,
 )
+from planfold.planner.sub_plans import fold_continuation, fold_report
 from planfold.planner.undone import fold_undo
 from planfold.planner.waits import fold_registration, fold_start
 
@@ -106,6 +109,8 @@ _FOLD: dict[type, Callable[[PlannerState, Any], None]] = {
     MapExpanded: task_folds.expanded,
     WaitStarted: fold_start,
     WaitRegistered: fold_registration,
+    SubPlanContinued: fold_continuation,
+    EndReported: fold_report,
     TaskStatusUpdated: task_folds.status_updated,
     RetryScheduled: task_folds.retry_scheduled,
     ClarificationRequested: task_folds.asked,

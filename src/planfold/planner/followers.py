@@ -23,9 +23,17 @@ def reset_with_followers(
         refuse_old_undo(state, task)
         yield TasksReset((task.id,), reason)
         return
+    yield from reset_all(state, [task], reason)
+
+
+def reset_all(
+    state: PlannerState, tasks: Iterable[Task], reason: Literal["retry", "by_hand"]
+) -> Iterator[TasksReset]:
+    """The same of several tasks that have ended."""
     refuse_while_undoing(state)
     undone, maps = _undone(state)
-    reset, again = _with_followers(state, [*retried_with(state, task), *maps], undone)
+    roots = dict.fromkeys(i for task in tasks for i in retried_with(state, task))
+    reset, again = _with_followers(state, [*roots, *maps], undone)
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
         yield TasksReset(tuple(i for i in outdated if map_of(i) not in outdated), "answer_changed")

@@ -59,10 +59,11 @@ OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a
 
 
 def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions, maps and waits need no slot, so they do not queue behind
-    tasks that do. The items of a map have a lane of their own, which takes turns with the
-    others."""
-    if spec.kind is QUESTION or spec.for_each is not None or spec.wait is not None:
+    """What a task waits in: questions, maps and waits (but those for a sub-plan) need no slot, so
+    they do not queue behind tasks that do. The items of a map have a lane of their own, which
+    takes turns with the others."""
+    waits = spec.wait is not None and spec.wait.plan is None
+    if waits or spec.kind is QUESTION or spec.for_each is not None:
         return ""
     return spec.queue_route if spec.id < STRIDE else lane_of_items(spec)
 

@@ -19,7 +19,7 @@ from planfold.planner.references import (
     value_of,
     written_out,
 )
-from planfold.planner.tasks import TaskSpec
+from planfold.planner.tasks import TaskSpec, Wait
 
 STRIDE: Final = 10**10  # above every id that a draft may give
 MAX_MAP: Final = 900_000  # the largest id of a map: those of its items stay exact as JSON numbers
@@ -89,7 +89,7 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         timeout=spec.timeout,
         stall_timeout=spec.stall_timeout,
         limits=spec.limits,
-        wait=spec.wait,
+        wait=_item_wait(spec.wait),
         route=spec.route,
         on_failure="continue",
         when=spec.when if when else None,
@@ -98,6 +98,11 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
         tainted=spec.tainted,
         undo=spec.undo,
     )
+
+
+def _item_wait(wait: Wait | None) -> Wait | None:
+    """Without the draft of a sub-plan, which would be in the state once for each item."""
+    return Wait(plan={}) if wait is not None and wait.plan is not None else wait
 
 
 def _written(text: str, key: int, element: Any, limit: int) -> str:

@@ -19,6 +19,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState, forget_parents, must_have_begun
+from planfold.planner.sub_plans import leave_family
 from planfold.planner.task_folds import answered
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 from planfold.planner.undone import forget_undo
@@ -29,6 +30,7 @@ def planned(state: PlannerState, event: TasksPlanned) -> None:
         raise CorruptLog("the plan was initialized twice")
     state.title, state.goal, state.config = event.title, event.goal, event.config
     state.budget, state.tags = event.config.budget, event.tags
+    state.parent = event.parent
     state.initial_hash = state.revision_hash = event.revision_hash
     state.created_at = state.updated_at
     _add(state, event.tasks)
@@ -80,6 +82,7 @@ def forked(state: PlannerState, event: PlanForked) -> None:
         plan_again(state, event.again, afresh=True)
     if event.interrupted:
         plan_again(state, event.interrupted, afresh=False)
+    leave_family(state, event.interrupted)
     for spec in event.tasks:
         task = state.tasks[spec.id]
         remember_plan(state, task.spec, -1)

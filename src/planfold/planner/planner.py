@@ -20,7 +20,9 @@ from planfold.planner.commands import (
     Command,
     CompactContext,
     CompleteTask,
+    ConfirmEnd,
     Continue,
+    ContinueSubPlan,
     ForkPlan,
     HandleExecutorEvent,
     Initialize,
@@ -58,7 +60,8 @@ from planfold.planner.revisions import check_config, check_structure, hash_revis
 from planfold.planner.snapshots import Snapshot, pack
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
-from planfold.planner.tasks import Effect, PlanStatus, TaskStatus, in_words
+from planfold.planner.sub_plans import confirm_end, continue_sub_plan, owes_end
+from planfold.planner.tasks import Effect, ParentTask, PlanStatus, TaskStatus, in_words
 from planfold.planner.undo import undo_plan
 from planfold.planner.waits import register_wait, to_register
 from planfold.tags import check_tags
@@ -119,6 +122,8 @@ class Planner(PlanMemory):
         due = next_due(self.state) if timed else None
         if self.state.unregistered and (new := to_register(self.state)):
             due = (new[0].waiting_since, new[0].waiting_since)  # at once
+        elif owes_end(self.state):
+            due = (self.state.updated_at, self.state.updated_at)
         due_at, due_since = due or (None, 0.0)
         head, size = _head(self.state), _size(self.state)
         phase = _phase(self.state, head["status"])
@@ -201,7 +206,7 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 
 def _head(state: PlannerState) -> dict[str, Any]:
     """Title, status and counts, a priority and a project that are not the default, tags, how many
-    break-points there are, and the origins of a fork."""
+    break-points there are, the origins of a fork, and the parent of a sub-plan."""
     counts, config = state.schedule.counts, state.config
     head: dict[str, Any] = {
         "title": state.title,
@@ -212,6 +217,8 @@ def _head(state: PlannerState) -> dict[str, Any]:
     }
     if state.origins:
         head["origins"] = [plan_id for plan_id, _ in state.origins]
+    if state.parent is not None:
+        head["parent"] = state.parent.plan_id
     if config.priority:
         head["priority"] = config.priority
     if config.project != projects.DEFAULT:
@@ -250,6 +257,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
             revision_hash,
             command.config,
             tuple(sorted({*command.tags})),
+            command.parent,
         )
         if command.pause_before:
             before = tuple(dict.fromkeys(command.pause_before))
@@ -257,6 +265,11 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     elif command.config.project != state.config.project:  # nor is it approved from there
         raise CommandRejected(
             "there is a plan with this id in another project; give the new plan another id"
+        )
+    elif _place(command.parent) != _place(state.parent):
+        raise CommandRejected(
+            "there is a plan with this id that is not the sub-plan of that task; give the plan "
+            "another id"
         )
     elif revision_hash not in (state.initial_hash, state.revision_hash):
         raise CommandRejected(
@@ -266,6 +279,10 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
         return
     if command.approved_by is not None:
         yield PlanApproved(revision_hash, command.approved_by)
+
+
+def _place(parent: ParentTask | None) -> tuple[str, int] | None:
+    return None if parent is None else (parent.plan_id, parent.task_id)
 
 
 def _awaits_approval(state: PlannerState) -> bool:
@@ -300,6 +317,8 @@ _DECIDE: dict[type, Callable[[PlannerState, Any], Iterable[Event]]] = {
     AddBudget: add_budget,
     RetryTask: revisions.retry_task,
     RegisterWait: register_wait,
+    ContinueSubPlan: continue_sub_plan,
+    ConfirmEnd: confirm_end,
     ChangeAnswer: answers.change_answer,
     TagPlan: names.tag_plan,
     NameCheckpoint: names.name_checkpoint,

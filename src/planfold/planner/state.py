@@ -14,7 +14,7 @@ from planfold.planner.events import PlanOutcome
 from planfold.planner.graph import Schedule
 from planfold.planner.items import STRIDE
 from planfold.planner.questions import Question
-from planfold.planner.tasks import Pause, PlanStatus, Task, TaskStatus
+from planfold.planner.tasks import ParentTask, Pause, PlanStatus, Task, TaskStatus
 
 
 class PlannerState(msgspec.Struct, dict=True):
@@ -55,7 +55,9 @@ class PlannerState(msgspec.Struct, dict=True):
     # then what that plan continues
     prepared: dict[int, str] = {}  # answers that hold when their question is asked, by task id
     checkpoints: dict[str, int] = {}  # named versions
-    unregistered: list[int] = []  # waits for a signal that are not known where the signals are
+    unregistered: list[int] = []  # waits of which another stream does not know yet
+    parent: ParentTask | None = None  # of a sub-plan
+    end_reported: bool = False  # to the parent, for this attempt of its task
     tags: tuple[str, ...] = ()  # sorted
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
@@ -82,11 +84,6 @@ class PlannerState(msgspec.Struct, dict=True):
             return question.deadline if question.default is not None else None
         task = self.tasks.get(task_id)
         return task.until if task is not None and task.waits else None
-
-    @property
-    def starts_nothing(self) -> bool:
-        """Whether no task starts: the plan is paused, or cancelled and not being undone."""
-        return self.paused is not None or (self.cancelled and not self.undoing)
 
     @property
     def initialized(self) -> bool:

@@ -32,6 +32,7 @@ from planfold.planner.maps import (
 from planfold.planner.questions import Question, error_of
 from planfold.planner.state import PlannerState, must_have_begun
 from planfold.planner.step_costs import settle_all
+from planfold.planner.sub_plans import stop_sub_plan
 from planfold.planner.tasks import ByHand, Task, TaskStatus
 from planfold.planner.undone import note_completion
 
@@ -181,6 +182,7 @@ def cancel_requested(state: PlannerState, event: CancelRequested) -> None:
         task.outdated = task.outdated or event.restart
         if event.restart:
             task.by_hand = None
+        stop_sub_plan(state, task)
         if task.elements is not None and (schedule := state.__dict__.get("schedule")):
             schedule.gate(task)
     if event.restart:

@@ -109,8 +109,11 @@ class ForEach(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
 
 class Wait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Makes a task a wait: it completes when ``seconds`` have passed since it began, at a time
-    (``at``, in seconds since the epoch; ``written`` is what the author wrote), or when a signal of
-    the name ``signal`` comes. One of the three is set.
+    (``at``, in seconds since the epoch; ``written`` is what the author wrote), when a signal of
+    the name ``signal`` comes, or when a plan that it begins has ended. One of the four is set.
+
+    ``plan`` is the draft of that plan, as JSON; the arguments of the task are the values of its
+    parameters. Of an item it is empty: the draft is that of its map.
 
     ``key`` (a text that may hold references) says which signals of that name; None: those whose
     key is the plan's id. The signal's data is the result. When the task's time-out has passed
@@ -122,6 +125,7 @@ class Wait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     signal: str | None = None
     key: str | None = None
     default: Any = msgspec.UNSET
+    plan: dict[str, Any] | None = None
 
 
 class Undo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -171,6 +175,14 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     def queue_route(self) -> str:
         """The name that workers and concurrency limits go by: route, else tool, else kind."""
         return self.route or (self.tool.name if self.tool else str(self.kind.value))
+
+
+class ParentTask(msgspec.Struct, frozen=True, gc=False):
+    """The task whose ``attempt`` began this plan, its sub-plan, or continued it."""
+
+    plan_id: str
+    task_id: int
+    attempt: int
 
 
 class ByHand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -278,6 +290,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     finished_at: float = 0.0
     until: float | None = None  # of a wait: when it ends, or its time-out has passed
     signal_key: str | None = None  # of a wait for a signal: with references resolved
+    plan_id: str | None = None  # of its sub-plan, once that has begun
     completion: int = 0  # its place among the completions of tasks with an undo, from 1
     undo_task: int = 0  # the task that undoes it; 0: there was no reason to
 
@@ -287,6 +300,11 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
         spec = self.spec
         waits = spec.wait is not None and spec.for_each is None
         return waits and self.status is TaskStatus.Running
+
+    @property
+    def runs_plan(self) -> bool:
+        """Whether it waits for the end of its sub-plan."""
+        return self.waits and self.spec.wait is not None and self.spec.wait.plan is not None
 
     @property
     def id(self) -> int:

@@ -64,10 +64,10 @@ def undo_counts(state: PlannerState) -> tuple[int, int]:
 
 
 def undo_before(state: PlannerState, outcome: PlanOutcome) -> UndoPlanned | None:
-    """What is undone before a plan ends with this outcome; None: nothing, or it was already
+    """What is undone before a plan ends as failed or cancelled; None: nothing, or it was already
     decided about."""
     policy = state.config.undo
-    if outcome == "completed" or policy == "never":
+    if policy == "never":
         return None
     found = [task for task in to_undo(state) if not task.undo_task]
     if not found:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from planfold.errors import CommandRejected
-from planfold.planner.context_size import remember_plan
+from planfold.errors import CommandRejected, CorruptLog
+from planfold.planner.context_size import forget, remember_plan
 from planfold.planner.events import UndoPlanned
 from planfold.planner.items import id_text
 from planfold.planner.state import PlannerState
@@ -20,6 +20,12 @@ def is_undone(state: PlannerState, task: Task) -> bool:
     """Whether a completed task was undone."""
     by = state.tasks.get(task.undo_task)
     return by is not None and by.status is TaskStatus.Completed
+
+
+def undone_since(before: PlannerState, state: PlannerState) -> tuple[int, ...]:
+    """Tasks that a plan has in an earlier state, and of which the same run was undone by now."""
+    undone = ((before.tasks.get(i), t) for i, t in state.tasks.items() if is_undone(state, t))
+    return tuple(old.id for old, task in undone if old is not None and old.run == task.run)
 
 
 def refuse_while_undoing(state: PlannerState) -> None:
@@ -83,14 +89,16 @@ def set_aside(state: PlannerState, undo_task: int) -> None:
 
 def forget_undo(state: PlannerState) -> None:
     """Fold that a plan continues another one: what that did is not for it to undo."""
-    for task_id in [i for i in state.written() if state.tasks[i].spec.undoes is not None]:
+    gone = [i for i, task in state.written().items() if task.spec.undoes is not None]
+    forget(state, gone)
+    for task_id in gone:
         remember_plan(state, state.tasks.pop(task_id).spec, -1)
         for kept in (state.questions, state.steps_by_task, state.begun_by_task):
             kept.pop(task_id, None)
     for task in state.tasks.values():
         task.undo_task = task.completion = 0
     state.undoing = False
-    state.uncompacted = [i for i in state.uncompacted if i in state.tasks]
+    state.stale = [i for i in state.stale if i in state.tasks]
     state.__dict__.pop("schedule", None)
 
 
@@ -108,7 +116,8 @@ def _asking(key: int, question: str) -> TaskSpec:
 
 def _undo_spec(key: int, task: Task, parents: tuple[int, ...]) -> TaskSpec:
     undo, spec = task.spec.undo, task.spec
-    assert undo is not None
+    if undo is None:
+        raise CorruptLog(f"task {id_text(spec.id)} has no undo")
     said = f"{spec.label}: {spec.description}" if spec.label else spec.description
     return TaskSpec(
         id=key,

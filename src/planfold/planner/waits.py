@@ -1,9 +1,9 @@
-"""Waits: tasks that end when time has passed, or when a signal comes.
+"""Waits: tasks that end when time has passed, when a signal comes, or when a sub-plan has ended.
 
 A wait is a task that runs without a worker. It has no row in the queue and takes no slot; the time
 at which it ends is a due time of the plan, like the deadline of a question. A signal ends it by the
 report that ends every attempt: ``TaskCompleted``, with the signal's data. So that signals find it,
-it is registered where the signals of its name and key are.
+it is registered where the signals of its name and key are. Sub-plans: ``planner/sub_plans.py``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,13 @@ def _failed(state: PlannerState, task: Task, error: str, skipped: set[int]) -> I
 
 def register_wait(state: PlannerState, command: RegisterWait) -> Iterator[Event]:
     """Decide ``RegisterWait``."""
-    if command.task_id in state.unregistered and is_current(state, command):
+    if command.task_id not in state.unregistered or not is_current(state, command):
+        return
+    if state.tasks[command.task_id].runs_plan:
+        if command.stop != state.tasks[command.task_id].stopping:
+            return  # it was asked to stop in the meantime, which its sub-plan does not know
+        yield WaitRegistered(command.task_id, command.attempt, command.plan_id, command.stop)
+    else:
         yield WaitRegistered(command.task_id, command.attempt)
 
 
@@ -95,7 +101,8 @@ def is_current(state: PlannerState, named: RegisterWait) -> bool:
 
 
 def to_register(state: PlannerState) -> list[Task]:
-    """Waits for a signal that have begun and are not yet known where the signals are."""
+    """Waits that have begun and are not yet known where the signals are; sub-plans that have to
+    begin, or to be cancelled."""
     found = (state.tasks.get(i) for i in state.unregistered)
     return [task for task in found if task is not None and task.waits]
 
@@ -107,7 +114,8 @@ def fold_start(state: PlannerState, event: WaitStarted) -> None:
     task.started_at = task.started_at or state.updated_at
     task.waiting_since = state.updated_at
     task.attempt, task.until, task.signal_key = event.attempt, event.until, event.key
-    if task.spec.wait is not None and task.spec.wait.signal is not None:
+    task.arguments = event.arguments
+    if task.runs_plan or (task.spec.wait is not None and task.spec.wait.signal is not None):
         state.unregistered.append(event.task_id)
     schedule = state.__dict__.get("schedule")
     if schedule is not None and event.until is not None:
@@ -116,5 +124,7 @@ def fold_start(state: PlannerState, event: WaitStarted) -> None:
 
 def fold_registration(state: PlannerState, event: WaitRegistered) -> None:
     """Fold ``WaitRegistered``."""
-    change(state, state.tasks[event.task_id], t.WAIT_REGISTERED)
+    task = state.tasks[event.task_id]
+    change(state, task, t.WAIT_REGISTERED)
+    task.plan_id = event.plan_id or task.plan_id
     state.unregistered = [i for i in state.unregistered if i != event.task_id]

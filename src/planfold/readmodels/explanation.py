@@ -13,7 +13,7 @@ from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.readmodels.labels import labels_of
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.reasons import Reason, ReasonKind, paused, reasons_of, with_holders
+from planfold.readmodels.reasons import Reason, ReasonKind, paused, reasons_of, undone, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, no_worker_then, queue_reasons
 
@@ -105,6 +105,7 @@ def explain(
         tasks = [task for task in tasks if not task.superseded]
         tasks = [task for task in tasks if not _waits_for_parents(state, task)]
         found = merged([r for task in tasks for r in _all_reasons(timeline, look, task, now)])
+        found += undone(state)
         task = None
     else:
         task = state.tasks[task_id]

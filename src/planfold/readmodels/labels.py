@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -119,11 +119,20 @@ def _span(seconds: float | None) -> str:
     return next(whole, f"{seconds:g} s")
 
 
+def _sub_plan_words(plan: Mapping[str, Any]) -> str:
+    """ "runs the plan Release (3 tasks)"; of an item the map says which plan."""
+    title = f" {clean(plan['title'])}" if plan.get("title") else ""
+    tasks = f" ({counted(len(plan['tasks']), 'task')})" if plan.get("tasks") else ""
+    return f"runs {'the' if title else 'a'} plan{title}{tasks}"
+
+
 def wait_words(spec: TaskSpec) -> str:
     """Of a wait: "waits 7200 s", "waits for the signal payment.settled with the key $1.id"."""
     wait = spec.wait
     if wait is None:
         return ""
+    if wait.plan is not None:
+        return _sub_plan_words(wait.plan)
     if wait.signal is None:
         return (
             f"waits until {clean(wait.written)}" if wait.written else f"waits {_span(wait.seconds)}"

@@ -19,6 +19,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import (
     ByHand,
     NodeKind,
+    ParentTask,
     Pause,
     PlanStatus,
     RunIf,
@@ -41,8 +42,9 @@ class TaskView(msgspec.Struct):
     failed ("condition"), or a person decided so ("by_hand"). ``by_hand`` is what a person decided.
     Before a task with a ``breakpoint`` the plan pauses. A map runs once for each element of
     ``for_each``; ``items`` are those runs, in order, once it has expanded. ``wait`` is what a wait
-    waits for. ``undo`` is the call that reverts the task, and ``undone`` says that it was made; a
-    task that ``undoes`` another one was added for that (0: it asks a person whether to)."""
+    waits for; ``plan_id`` is the sub-plan of a task, once that has begun. ``undo`` is the call that
+    reverts the task, and ``undone`` says that it was made; a task that ``undoes`` another
+    one was added for that (0: it asks a person whether to)."""
 
     id: int
     label: str | None
@@ -66,6 +68,7 @@ class TaskView(msgspec.Struct):
     breakpoint: Pause | None = None
     for_each: str | None = None
     wait: Wait | None = None
+    plan_id: str | None = None
     undo: Undo | None = None
     undoes: int | None = None
     undone: bool = False
@@ -79,8 +82,8 @@ class PlanView(msgspec.Struct):
     and ``updated_at`` are seconds since the epoch. ``summary`` is set once the plan has ended.
     ``spent``, ``reserved`` (for running calls) and ``budget`` are amounts in the units of
     :class:`Spend`. A fork continues ``origin`` at ``origin_version``; ``checkpoints`` are versions
-    by name. ``paused`` says who paused it. ``stopped_because`` says why :meth:`App.run` returned a
-    plan that has not ended.
+    by name. ``paused`` says who paused it. A sub-plan runs for the task ``parent``.
+    ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
 
     Example:
         import planfold
@@ -115,6 +118,7 @@ class PlanView(msgspec.Struct):
     project: str = projects.DEFAULT
     paused: Pause | None = None
     tags: tuple[str, ...] = ()
+    parent: ParentTask | None = None
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label; ``"3[0]"`` is the first item of map 3. Raises
@@ -153,6 +157,7 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         project=state.config.project,
         paused=state.paused,
         tags=state.tags,
+        parent=state.parent,
     )
 
 
@@ -181,8 +186,9 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         breakpoint=state.breakpoints.get(spec.id),
         for_each=None if spec.for_each is None else spec.for_each.items,
         wait=spec.wait,
+        plan_id=task.plan_id,
         undo=spec.undo,
         undoes=spec.undoes,
-        undone=is_undone(state, task),
+        undone=task.undo_task != 0 and is_undone(state, task),
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

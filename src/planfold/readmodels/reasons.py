@@ -21,6 +21,7 @@ from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undo import undo_counts
 from planfold.planner.undone import is_undone
 from planfold.readmodels.labels import SHOWN, error_with_labels, labels_of, named
 from planfold.readmodels.timeline import Phase, phase_of
@@ -69,7 +70,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     earlier. ``worker`` holds the task; ``workers`` are those that live.
     ``choices`` are the answers that a question offers; with ``needs_result`` the first of them
     needs the result. ``signal`` and ``key`` (None: the plan's id) are those that a wait is for;
-    of one that failed, ``signal`` is the one that did not come. ``route`` is the one that no worker
+    of one that failed, ``signal`` is the one that did not come. ``plan_id`` is the sub-plan whose
+    end a task waits for. ``route`` is the one that no worker
     serves, ``tool`` the one that a worker needs. Where the task has ended, ``helps`` is "retry" (or
     a revision), "revise" (a retry would end in the same way) or None: nothing has to be done.
     """
@@ -91,6 +93,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     tool: str | None = None
     signal: str | None = None
     key: str | None = None
+    plan_id: str | None = None
     helps: Literal["retry", "revise"] | None = None
 
 
@@ -102,6 +105,8 @@ def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
             return _ended(state, task)
         case Phase.Answer | Phase.Budget:
             return [_asked(state, task)]
+        case Phase.Stopping if task.runs_plan:
+            return [_sub_plan(task, ReasonKind.Stopping, "stop")]
         case Phase.Stopping:
             remedy = "wait: its worker makes it end after a grace of 10 s"
             return [_reason(ReasonKind.Stopping, task, "waits for its worker to stop", remedy)]
@@ -191,6 +196,18 @@ def paused(state: PlannerState, task: Task) -> Reason:
     return msgspec.structs.replace(reason, since=pause.since or None, by=by)
 
 
+def undone(state: PlannerState) -> list[Reason]:
+    """What was undone of a plan, as one reason; none where nothing was."""
+    if not state.completions:  # nearly all plans: their tasks need not be looked at
+        return []
+    ids = tuple(i for i, task in state.tasks.items() if is_undone(state, task))
+    if not ids:
+        return []
+    text = f"{'was' if len(ids) == 1 else 'were'} undone: {len(ids)} of {undo_counts(state)[1]}"
+    remedy = "nothing: what was undone runs again when the plan continues"
+    return [Reason(kind=ReasonKind.Undone, tasks=ids, text=text, remedy=remedy)]
+
+
 def _items(state: PlannerState, task: Task) -> Reason:
     ended = Counter(item.status for item in items_of(state, task))
     done, total = sum(ended[status] for status in ENDED), ended.total()
@@ -202,7 +219,18 @@ def _items(state: PlannerState, task: Task) -> Reason:
     return _reason(ReasonKind.Items, task, text, remedy, by=open_)
 
 
+def _sub_plan(task: Task, kind: ReasonKind, to: str) -> Reason:
+    if task.plan_id is None:
+        text, remedy = "waits for a worker to begin its plan", "start a worker: it begins the plan"
+        return _reason(kind, task, text, remedy)
+    text = f"waits for its plan {task.plan_id} to {to}"
+    reason = _reason(kind, task, text, "see what that plan waits for")
+    return msgspec.structs.replace(reason, plan_id=task.plan_id)
+
+
 def _wait(task: Task) -> Reason:
+    if task.runs_plan:
+        return _sub_plan(task, ReasonKind.Wait, "end")
     wait = task.spec.wait
     if wait is None or wait.signal is None:
         remedy = "wait until then, or cancel the task"

@@ -275,25 +275,34 @@ def _by_hand(events: Sequence[Any]) -> c.Command | None:
     return None
 
 
+def _by_worker(event: Any) -> c.Command | None:
+    match event:
+        case e.WaitRegistered(task_id, attempt, plan_id, stop):
+            return c.RegisterWait(task_id, attempt, plan_id, stop)
+        case e.SubPlanContinued(attempt):
+            return c.ContinueSubPlan(attempt)
+        case e.EndReported(attempt):
+            return c.ConfirmEnd(attempt)
+    return None
+
+
 def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Command | None:
     """A command of the same effect. ``events`` are all that share its causation id."""
-    if (decided := _by_hand(events)) is not None:
+    if (decided := _by_hand(events) or _by_worker(events[0])) is not None:
         return decided
     approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)
     approved_by = approval.by if approval is not None else None
     match first.event:
-        case e.TasksPlanned(title, goal, tasks, _, config, tags):
+        case e.TasksPlanned(title, goal, tasks, _, config, tags, parent):
             paused = [event.task_ids for event in events if isinstance(event, e.PlanPaused)]
             before = paused[0] if paused else ()
-            return c.Initialize(title, tasks, goal, config, approved_by, before, tags)
+            return c.Initialize(title, tasks, goal, config, approved_by, before, tags, parent)
         case e.PlanApproved(revision_hash, by):
             return c.ApprovePlan(revision_hash, by)
         case e.PlanRevised((), (spec,)) if spec.drafts:
             return c.Replan(spec.description.removeprefix(REPLANNING))
         case e.PlanRevised(_, tasks, _, superseded):
             return c.RevisePlan(tasks, approved_by, superseded)
-        case e.WaitRegistered(task_id, attempt):
-            return c.RegisterWait(task_id, attempt)
         case e.PlanForked() as forked:
             return _forking(forked, approved_by)
         case e.CheckpointNamed(name):

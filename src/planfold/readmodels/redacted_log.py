@@ -135,6 +135,8 @@ class Exchange:
         if name == "items" and isinstance(struct, ForEach):
             elements = written_list(value)
             return value if elements is None else written_json(self.value(elements))
+        if name == "plan" and isinstance(struct, Wait):
+            return None if value is None else {}  # the log of the sub-plan is another one
         if name in ("label", "key") and isinstance(struct, ForEach | Wait):
             return None if value is None else self._around_references(value)
         if name in ("result", "value", "partial", "arguments") or (

@@ -61,7 +61,8 @@ def task_details(plan_id: str, state: PlannerState, task_id: int) -> TaskDetails
 def revision_details(fold: PlanFold) -> RevisionDetails:
     """The revision at the end of a fold."""
     state = fold.state
-    tasks = tuple(task.spec for task in state.tasks.values() if not task.superseded)
+    counted = (task for task in state.tasks.values() if not task.superseded)
+    tasks = tuple(task.spec for task in counted if task.spec.undoes is None)
     return RevisionDetails(
         revision_hash=state.revision_hash,
         approved=state.approved,
@@ -84,6 +85,8 @@ def remaining_draft(state: PlannerState, tools: Toolbox) -> PlanDraft:
 
 
 def _may_change(task: Task) -> bool:
+    if task.spec.undoes is not None:
+        return False
     return not has_started(task) or (
         task.status in ENDED and task.status is not TaskStatus.Completed
     )

@@ -18,6 +18,7 @@ from planfold.planner.cancellation import blocking_parent
 from planfold.planner.events import (
     CancelRequested,
     CheckpointNamed,
+    EndReported,
     PlanForked,
     PlanPaused,
     PlanRevised,
@@ -111,7 +112,7 @@ class Timeline:
         Raises CorruptLog."""
         event, state = envelope.event, self.state
         self.fold.apply(envelope)
-        if isinstance(event, CheckpointNamed | PlanTagged):
+        if isinstance(event, CheckpointNamed | EndReported | PlanTagged):
             return []  # also of a plan that ended long ago
         self.now = max(self.now, envelope.recorded_at)
         if isinstance(event, _QUIET) and getattr(event, "status", RUNS) is RUNS:

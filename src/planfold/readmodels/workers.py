@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from planfold.eventstore.queue import Lease, LimitState, TaskQueue, WorkerRecord
+from planfold.handler import is_within
 from planfold.planner.tasks import NodeKind, Task, TaskSpec
 from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
 
@@ -222,7 +223,7 @@ def _is_on_route(look: QueueLook, row: Lease) -> bool:
 
 
 def _constraint(worker: WorkerRecord, row: Lease, held: Mapping[str, int]) -> str:
-    if worker.plan_id not in (None, row.aggregate_id):
+    if worker.plan_id is not None and not is_within(row.aggregate_id, worker.plan_id):
         return f"serves only the plan {worker.plan_id}"
     if worker.routes is not None and row.route not in worker.routes:
         return f"serves only the routes {', '.join(worker.routes)}"

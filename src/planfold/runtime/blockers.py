@@ -6,7 +6,7 @@ from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.planner.items import id_text
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import PlanStatus, Task, TaskSpec
+from planfold.planner.tasks import PlanStatus, Task, TaskSpec, TaskStatus
 from planfold.readmodels.labels import labels_of, named
 from planfold.readmodels.workers import look_at_queue, needed_worker
 from planfold.runtime.plan_reader import PlanReader
@@ -26,6 +26,41 @@ def waits_for_person(state: PlannerState) -> str | None:
     tasks = sorted(state.questions)
     names = named(tasks, labels_of(state.tasks[i].spec for i in tasks))
     return names + (" waits for an answer" if len(tasks) == 1 else " wait for answers")
+
+
+async def continued_by(reader: PlanReader, plan_id: str) -> list[str]:
+    """What alone can continue a plan: its sub-plans, at any depth, where it waits for nothing else;
+    otherwise itself. Raises NotFound."""
+    below = _only_sub_plans((await reader.planner(plan_id)).state)
+    if not below:
+        return [plan_id]
+    return [each for child in below for each in await continued_by(reader, child)]
+
+
+def _only_sub_plans(state: PlannerState) -> list[str]:
+    schedule = state.schedule
+    if state.questions or schedule.startable or schedule.delayed or schedule.open_waits:
+        return []
+    if not schedule.slots or schedule.deadlines.next():
+        return []
+    running = [t for t in schedule.having([TaskStatus.Running]) if t.spec.for_each is None]
+    found = [task.plan_id for task in running if task.runs_plan and task.plan_id is not None]
+    return found if len(found) == len(running) else []
+
+
+async def why_at_rest(
+    reader: PlanReader, executors: Executors, plan_id: str, owner: str
+) -> str | None:
+    """What a plan and those that continue it want of a person or of a worker beside ``owner``; None
+    while something else can happen."""
+    reasons: list[str] = []
+    for each in await continued_by(reader, plan_id):
+        reason = waits_for_person((await reader.planner(each)).state)
+        reason = reason or await missing_worker(reader, executors, each, owner)
+        if reason is None:
+            return None
+        reasons.append(reason if each == plan_id else f"its sub-plan {each}: {reason}")
+    return reasons[0]
 
 
 def has_deadline(state: PlannerState) -> bool:

@@ -27,7 +27,7 @@ from planfold.planner.repeats import SHOWN, may_have_happened
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
-from planfold.planner.undone import is_undone
+from planfold.planner.undone import undone_since
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.fork import Fork, RepeatedEffect
 from planfold.runtime.inputs import check_id, check_new_id, check_text
@@ -152,7 +152,7 @@ class PlanForking(PlanDecisions):
             repeat=tuple(base.tasks),
             by=wanted.by,
             approved_by=wanted.approved_by,
-            undone=_undone_since(present, base),
+            undone=undone_since(base, present),
         )
         allowed = dict.fromkeys(task_id_in(plan_id, base, key) for key in wanted.repeat)
         sources = [(plan_id, present)]
@@ -263,12 +263,6 @@ def _named_answers(
     for text in answers.values():
         check_text("answers", text, nul=False)
     return {task_id_in(plan_id, base, key): text for key, text in answers.items()}
-
-
-def _undone_since(present: PlannerState, base: PlannerState) -> tuple[int, ...]:
-    """Tasks that are completed in the fork, and that were undone in the origin."""
-    undone = ((base.tasks.get(i), t) for i, t in present.tasks.items() if is_undone(present, t))
-    return tuple(task.id for old, task in undone if old is not None and old.run == task.run)
 
 
 def _prepared_in(base: PlannerState) -> dict[int, str]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from planfold.executors.registry import Executors
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.plan_view import PlanView
-from planfold.runtime.blockers import LOOK_EVERY_S, missing_worker, waits_for_person
+from planfold.runtime.blockers import LOOK_EVERY_S, waits_for_person, why_at_rest
 from planfold.runtime.plan_reader import ENDED, PlanReader
 
 _WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused})
@@ -32,7 +32,7 @@ async def until_rest(
         if status in _WAITING:
             reason = waits_for_person((await reader.planner(plan_id)).state)
         elif time.monotonic() >= look_at:
-            reason = await missing_worker(reader, executors, plan_id, owner)
+            reason = await why_at_rest(reader, executors, plan_id, owner)
             look_at = time.monotonic() + LOOK_EVERY_S
         if reason is not None:
             return replace(await reader.view(plan_id), stopped_because=reason)

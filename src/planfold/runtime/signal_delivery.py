@@ -16,13 +16,16 @@ from typing import Any, Final
 from planfold.errors import NotFound
 from planfold.eventstore.port import EventStore
 from planfold.handler import Handler
-from planfold.planner.commands import HandleExecutorEvent, RegisterWait, TaskCompleted
+from planfold.planner.commands import (
+    HandleExecutorEvent,
+    RegisterWait,
+    TaskCompleted,
+)
 from planfold.planner.planner import Planner
+from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task
-from planfold.planner.waits import to_register
 from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.timers import HandOver
 from planfold.signals.inbox import (
     AwaitSignal,
     ConfirmDelivery,
@@ -44,16 +47,8 @@ class SignalDelivery:
         self._dispatcher = dispatcher
         self._keep_s = keep_s
 
-    @property
-    def handovers(self) -> dict[str, HandOver]:
-        """By kind of stream: what is to be done when it is due."""
-        return {PLAN.stream_id: self._register, SIGNALS.stream_id: self._deliver}
-
-    async def _register(self, plan_id: str, handler: Handler[Any, Any]) -> None:
-        assert isinstance(handler, Planner)
-        await _all([partial(self._register_one, plan_id, t) for t in to_register(handler.state)])
-
-    async def _register_one(self, plan_id: str, task: Task) -> None:
+    async def register(self, plan_id: str, _: PlannerState, task: Task) -> None:
+        """Make a wait known where the signals of its name and key are."""
         await self._await(plan_id, task)
         place = WaitPlace(plan_id, task.id, task.attempt)
         known = RegisterWait(place.task_id, place.attempt)
@@ -79,10 +74,11 @@ class SignalDelivery:
         stream, name = inbox_id(wait.signal, key), _name("wait", place)
         await self._dispatcher.send(SIGNALS, stream, command, command_id=name)
 
-    async def _deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
+    async def deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
+        """Give the plans that wait the signals that an inbox has for them."""
         assert isinstance(handler, SignalInbox)
         owed = list(handler.owed.items())
-        await _all([partial(self._deliver_one, stream, *one) for one in owed])
+        await take_all([partial(self._deliver_one, stream, *one) for one in owed])
 
     async def _deliver_one(self, stream: str, place: WaitPlace, signal: KeptSignal) -> None:
         report = HandleExecutorEvent(
@@ -97,7 +93,7 @@ class SignalDelivery:
         await self._dispatcher.send(SIGNALS, stream, confirmed, command_id=name)
 
 
-async def _all(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+async def take_all(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
     """Take all steps, also where one of them cannot be taken, as for a plan that was damaged; then
     raise its fault."""
     faults: list[BaseException] = []

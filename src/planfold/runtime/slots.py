@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from planfold.eventstore.queue import Lease
-from planfold.handler import Enqueue, QueueChange, event_id
+from planfold.handler import Enqueue, QueueChange, event_id, is_within
 from planfold.runtime.letter import Basis
 
 TURNS_S = 0.02  # for which others wait at most, besides a task
@@ -67,7 +67,7 @@ class Slots:
         only so many are taken past it as :meth:`bound` allows. Tasks under limits are claimed."""
         if not self.open or (change.tool or change.route) in self.declined:
             return False
-        if self.plan_id is not None and aggregate_id != self.plan_id:
+        if self.plan_id is not None and not is_within(aggregate_id, self.plan_id):
             return False
         if self.routes is not None and change.route not in self.routes:
             return False

@@ -27,17 +27,18 @@ from planfold.runtime.reporter import Observer, Reporter, Unobserved
 from planfold.runtime.runner import Runner
 from planfold.runtime.signal_delivery import KEEP_SIGNALS_S, SignalDelivery
 from planfold.runtime.slots import Slots
-from planfold.runtime.timers import Timers
+from planfold.runtime.sub_plans import SubPlans, handovers
+from planfold.runtime.timers import HandOver, Timers
 from planfold.runtime.worker_loop import EVERY_S, WorkerLoop
 
 
 class Worker:
     """Use it as ``async with worker:``; leaving the block stops it.
 
-    ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only,
-    ``routes`` only these queue routes (None: all that its executors know); ``aggregates`` are the
-    kinds of streams that it continues when they are due; ``drain_s`` is how many seconds running
-    tasks have to end when the block is left.
+    ``concurrency`` bounds the tasks it runs at once; ``plan_id`` makes it serve one plan only, with
+    its sub-plans, ``routes`` only these queue routes (None: all that its executors know);
+    ``aggregates`` are the kinds of streams that it continues when they are due; ``drain_s`` is how
+    many seconds running tasks have to end when the block is left.
     """
 
     def __init__(
@@ -67,19 +68,24 @@ class Worker:
         self._slots = Slots(self.owner, concurrency, plan_id=plan_id, routes=served)
         reported = self._observer.reported
         self._reporter = Reporter(store, dispatcher, self.owner, reported, self.trouble)
-        files_dir = files_dir or workspace / ".planfold" / "files"
-        runner = Runner(store, dispatcher, executors, self._reporter, workspace, files_dir)
+        files = files_dir or workspace / ".planfold" / "files"
+        runner = Runner(store, dispatcher, executors, self._reporter, workspace, files)
         self._leases = Leases(store, self._slots, runner, self._enter, self.trouble)
-        occurrences = {SCHEDULES.stream_id: Occurrences(store, dispatcher, executors).hand_over}
-        handovers = SignalDelivery(store, dispatcher, keep_signals_s).handovers | occurrences
-        timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, handovers)]
+        due = self._handovers(executors, keep_signals_s)
+        timers = [Timers(store, dispatcher, aggregates, plan_id, self.trouble, due)]
         if plan_id is not None:  # signals for it come from other streams
-            timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, handovers))
+            timers.append(Timers(store, dispatcher, (SIGNALS,), None, self.trouble, due))
         self._loops = [
             WorkerLoop(self._leases.round, store.wakeup, self.trouble, longest_pause_s=EVERY_S),
             *(WorkerLoop(timer.round, store.wakeup, self.trouble) for timer in timers),
         ]
         self._leases.shut_down = lambda: self._loops[0].being_cancelled
+
+    def _handovers(self, executors: Executors, keep_signals_s: float) -> dict[str, HandOver]:
+        store, dispatcher = self._store, self._dispatcher
+        signals = SignalDelivery(store, dispatcher, keep_signals_s)
+        found = handovers(signals, SubPlans(store, dispatcher, executors.toolbox))
+        return found | {SCHEDULES.stream_id: Occurrences(store, dispatcher, executors).hand_over}
 
     async def __aenter__(self) -> Self:
         self._slots.open = True

@@ -128,6 +128,8 @@ async def _candidates(
                 continue
             footing = await store.transfer.footing(row.aggregate_id)
             reason = hindrance(footing, row.version, choice.statuses)
+            if row.due_at is not None:
+                reason = reason or "it has something for another plan; run a worker first"
             if reason:
                 done.leave(row.aggregate_id, reason)
             else:

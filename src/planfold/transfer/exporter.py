@@ -12,7 +12,10 @@ from planfold.access.credential import STREAM as CREDENTIALS
 from planfold.errors import CorruptLog
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.transfer import EventRow, Row, StreamRow, origins_in
+from planfold.handler import BELOW
 from planfold.transfer.records import FORMAT, End, Header, encode, encode_row
+
+_MOST_BELOW = 1_000_000  # sub-plans of one plan
 
 Progress = Callable[[int], object]
 """Called now and then with the number that is done so far: events of an export, streams of an
@@ -63,10 +66,16 @@ async def export(
     return done
 
 
-async def with_origins(store: EventStore, aggregate_ids: Sequence[str]) -> list[str]:
-    """These streams, and those that they continue: forks cannot be read without them."""
+async def with_related(store: EventStore, aggregate_ids: Sequence[str]) -> list[str]:
+    """These streams, those below them, and those that they continue: forks cannot be read without
+    them, and a plan waits for the end of its sub-plans."""
     found = dict.fromkeys(aggregate_ids)
     for aggregate_id in aggregate_ids:
+        head = await store.head(aggregate_id)
+        if head is not None:
+            below = await store.find_heads(head.stream_id, aggregate_id + BELOW, limit=_MOST_BELOW)
+            found |= dict.fromkeys(each.aggregate_id for each in below)
+    for aggregate_id in list(found):
         head = await store.head(aggregate_id)
         found |= dict.fromkeys(origins_in(head.head) if head is not None else ())
     return list(found)

@@ -74,7 +74,7 @@ WITH RECURSIVE clock AS MATERIALIZED (
         SELECT l.route, l.tool FROM lanes l CROSS JOIN LATERAL (
             SELECT id, priority, turn FROM planfold.task_queue q
             WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool AND q.limits = ''
-              AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+              AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
               AND (crashes <= 1 OR NOT $10)
             ORDER BY priority DESC, turn, id LIMIT $4
         ) f
@@ -89,7 +89,7 @@ WITH RECURSIVE clock AS MATERIALIZED (
     SELECT f.id, f.priority, f.turn FROM shares s CROSS JOIN LATERAL (
         SELECT id, priority, turn FROM planfold.task_queue q
         WHERE q.owner IS NULL AND q.route = s.route AND q.tool = s.tool AND q.limits = ''
-          AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+          AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
           AND (crashes <= 1 OR NOT $10)
         ORDER BY priority DESC, turn, id LIMIT s.rows FOR UPDATE SKIP LOCKED
     ) f
@@ -98,7 +98,7 @@ WITH RECURSIVE clock AS MATERIALIZED (
     WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND (crashes = 0 OR NOT $10)
       AND NOT (SELECT limited FROM under)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
-      AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+      AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE planfold.task_queue
@@ -119,12 +119,12 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($2, extract(epoch FROM clock_timestamp())::double precision) AS at
 ), under AS MATERIALIZED (
     SELECT EXISTS (
-        SELECT FROM planfold.task_queue WHERE aggregate_id = $9 AND limits <> ''
+        SELECT FROM planfold.task_queue WHERE (aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND limits <> ''
           AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
     ) AS limited
 ), free AS (
     SELECT id, priority, turn FROM planfold.task_queue
-    WHERE aggregate_id = $9 AND NOT (SELECT limited FROM under)
+    WHERE (aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND NOT (SELECT limited FROM under)
       -- Not a condition of its own, so that no index of all free rows is read for it.
       AND CASE WHEN owner IS NULL THEN crashes <= 1 OR NOT $10 ELSE false END
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
@@ -138,7 +138,7 @@ WITH clock AS MATERIALIZED (
     WHERE owner IS NOT NULL AND owner <> $1 AND expires < (SELECT at FROM clock) AND (crashes = 0 OR NOT $10)
       AND NOT (SELECT limited FROM under)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
-      AND ($9::text IS NULL OR aggregate_id = $9) AND aggregate_id <> ALL ($6::text[])
+      AND ($9::text IS NULL OR aggregate_id = $9 OR (aggregate_id > $9 || '.' AND aggregate_id < $9 || '/')) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT $4 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE planfold.task_queue
@@ -167,7 +167,7 @@ WITH clock AS MATERIALIZED (
     SELECT id, priority, turn FROM planfold.task_queue
     WHERE owner IS NULL AND crashes > 1 AND NOT (SELECT limited FROM under)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
-      AND ($4::text IS NULL OR aggregate_id = $4) AND aggregate_id <> ALL ($6::text[])
+      AND ($4::text IS NULL OR aggregate_id = $4 OR (aggregate_id > $4 || '.' AND aggregate_id < $4 || '/')) AND aggregate_id <> ALL ($6::text[])
       AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
     ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), lost AS (
@@ -176,7 +176,7 @@ WITH clock AS MATERIALIZED (
       AND NOT (SELECT limited FROM under)
       AND NOT EXISTS (SELECT FROM planfold.task_queue WHERE owner = $1)
       AND ($8::text[] IS NULL OR route = ANY ($8)) AND tool <> ALL ($5::text[])
-      AND ($4::text IS NULL OR aggregate_id = $4) AND aggregate_id <> ALL ($6::text[])
+      AND ($4::text IS NULL OR aggregate_id = $4 OR (aggregate_id > $4 || '.' AND aggregate_id < $4 || '/')) AND aggregate_id <> ALL ($6::text[])
     ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE planfold.task_queue
@@ -222,17 +222,19 @@ WITH clock AS MATERIALIZED (
 SELECT EXISTS (
     SELECT FROM planfold.task_queue WHERE owner IS NULL AND crashes > 1
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
-      AND ($6::text IS NULL OR aggregate_id = $6) AND aggregate_id <> ALL ($4::text[])
+      AND ($6::text IS NULL OR aggregate_id = $6 OR (aggregate_id > $6 || '.' AND aggregate_id < $6 || '/')) AND aggregate_id <> ALL ($4::text[])
       AND (limits = '' OR planfold.has_places(limits, (SELECT at FROM clock), $7))
 ) OR EXISTS (
     SELECT FROM planfold.task_queue
     WHERE owner IS NOT NULL AND owner <> $1 AND crashes > 0 AND expires < (SELECT at FROM clock)
       AND ($5::text[] IS NULL OR route = ANY ($5)) AND tool <> ALL ($3::text[])
-      AND ($6::text IS NULL OR aggregate_id = $6) AND aggregate_id <> ALL ($4::text[])
+      AND ($6::text IS NULL OR aggregate_id = $6 OR (aggregate_id > $6 || '.' AND aggregate_id < $6 || '/')) AND aggregate_id <> ALL ($4::text[])
       AND (limits = '' OR planfold.has_places(limits, (SELECT at FROM clock), $7))
 )
 -- name: rows_upto
-SELECT count(*) FROM (SELECT FROM planfold.task_queue WHERE aggregate_id = $1 LIMIT $2) s
+SELECT count(*) FROM (
+    SELECT FROM planfold.task_queue WHERE aggregate_id = $1 OR (aggregate_id > $1 || '.' AND aggregate_id < $1 || '/') LIMIT $2
+) s
 -- name: claimed
 SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.task_queue WHERE owner = $1 AND claim = $2
@@ -333,7 +335,7 @@ SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
 WHERE due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2)) ORDER BY due_at LIMIT $1
 -- name: upcoming_of_stream
 SELECT stream_id, aggregate_id, due_at, updated_at FROM planfold.streams
-WHERE aggregate_id = $3 AND due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2))
+WHERE (aggregate_id = $3 OR (aggregate_id > $3 || '.' AND aggregate_id < $3 || '/')) AND due_at IS NOT NULL AND ($2::text[] IS NULL OR stream_id = ANY($2))
 LIMIT $1
 -- name: version
 SELECT version FROM planfold.streams WHERE aggregate_id = $1

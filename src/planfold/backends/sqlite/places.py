@@ -30,7 +30,9 @@ class LimitPlaces:
         self._rows = rows
         self._now = now
         self._lost = msgspec.json.encode(sorted(lost)).decode()
-        self._states: dict[str, LimitState] | None = None
+        self._declared: dict[str, tuple[Any, ...]] | None = None
+        self._states: dict[str, LimitState] = {}
+        self._held: Counter[str] = Counter()
         self._left: dict[str, int] = {}
         self._taken: Counter[str] = Counter()
 
@@ -52,7 +54,7 @@ class LimitPlaces:
     def record(self, connection: apsw.Connection) -> None:
         """Record the starts of what was taken, in the transaction that leases it."""
         for name, count in self._taken.items():
-            state = self.states()[name]
+            state = self._states[name]
             if state.starts is None:
                 continue
             before = self._now - state.period - START_WITHIN_S
@@ -67,26 +69,28 @@ class LimitPlaces:
 
     def states(self) -> dict[str, LimitState]:
         """All limits that a worker has declared, by name."""
-        if self._states is None:
-            found = list(self._rows("limits", ()))
-            held = self._held() if found else Counter()
-            self._states = {row[0]: self._state(row, held) for row in found}
+        for name in self._names():
+            self._places(name)
         return self._states
 
     def _places(self, name: str) -> int:
         if name not in self._left:
-            state = self.states().get(name)  # one that no worker has declared has no place
-            self._left[name] = 0 if state is None else state.places
+            row = self._names().get(name)
+            if row is not None:
+                self._states[name] = self._state(row)
+            # One that no worker has declared has no place.
+            self._left[name] = 0 if row is None else self._states[name].places
         return self._left[name]
 
-    def _held(self) -> Counter[str]:
-        held: Counter[str] = Counter()
-        for limits, count in self._rows("held_limits", (self._now, self._lost)):
-            for name in split(limits):
-                held[name] += count
-        return held
+    def _names(self) -> dict[str, tuple[Any, ...]]:
+        if self._declared is None:
+            self._declared = {row[0]: row for row in self._rows("limits", ())}
+            if self._declared:
+                for limits, count in self._rows("held_limits", (self._now, self._lost)):
+                    self._held.update(dict.fromkeys(split(limits), count))
+        return self._declared
 
-    def _state(self, row: tuple[Any, ...], held: Counter[str]) -> LimitState:
+    def _state(self, row: tuple[Any, ...]) -> LimitState:
         name, starts, period, concurrency, closed_until = row
         if not self._now < closed_until <= self._now + LONGEST_CLOSED_S:
             closed_until = 0.0  # over, or the clock was set back since
@@ -99,4 +103,4 @@ class LimitPlaces:
                 ((at,),) = self._rows("start_after", (*counted, started - starts))
                 opens_at = min(at, self._now) + lasts
         bounds = (starts, period, concurrency)
-        return LimitState(name, *bounds, started, held[name], opens_at, closed_until)
+        return LimitState(name, *bounds, started, self._held[name], opens_at, closed_until)

@@ -84,13 +84,13 @@ SELECT route, tool, limits FROM lanes
 SELECT -priority, turn, id, limits FROM task_queue INDEXED BY task_queue_free
 WHERE owner IS NULL AND route = ?2 AND tool = ?3 AND limits = ?4
   AND (?5 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?5)))
-  AND (?6 IS NULL OR aggregate_id = ?6) AND crashes <= ?7
+  AND (?6 IS NULL OR aggregate_id = ?6 OR (aggregate_id > ?6 || '.' AND aggregate_id < ?6 || '/')) AND crashes <= ?7
 ORDER BY priority DESC, turn, id LIMIT ?1
 -- name: rows_upto
-SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE aggregate_id = ? LIMIT ?)
+SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE aggregate_id = ?1 OR (aggregate_id > ?1 || '.' AND aggregate_id < ?1 || '/') LIMIT ?2)
 -- name: free_of_stream
 SELECT -priority, turn, id, limits FROM task_queue
-WHERE aggregate_id = ?3 AND owner IS NULL AND crashes <= ?7
+WHERE (aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/')) AND owner IS NULL AND crashes <= ?7
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
@@ -100,7 +100,7 @@ ORDER BY priority DESC, turn, id LIMIT ?1
 SELECT -priority, turn, id, limits FROM task_queue INDEXED BY task_queue_suspects
 WHERE owner IS NULL AND crashes > 1
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
-  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?3 IS NULL OR aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/'))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
   AND (?6 IS NULL OR limits NOT IN (SELECT value FROM json_each(?6)))
@@ -109,7 +109,7 @@ ORDER BY priority DESC, turn, id LIMIT ?1
 SELECT -priority, turn, id, limits FROM task_queue INDEXED BY task_queue_owned
 WHERE owner IN (SELECT value FROM json_each(?7)) AND expires < ?8 AND crashes BETWEEN ?9 AND ?10
   AND (?2 IS NULL OR aggregate_id NOT IN (SELECT value FROM json_each(?2)))
-  AND (?3 IS NULL OR aggregate_id = ?3)
+  AND (?3 IS NULL OR aggregate_id = ?3 OR (aggregate_id > ?3 || '.' AND aggregate_id < ?3 || '/'))
   AND (?4 IS NULL OR route IN (SELECT value FROM json_each(?4)))
   AND (?5 IS NULL OR tool NOT IN (SELECT value FROM json_each(?5)))
   AND (?6 IS NULL OR limits NOT IN (SELECT value FROM json_each(?6)))
@@ -206,7 +206,7 @@ UPDATE task_queue SET expires = 0 WHERE owner = ?
 -- name: upcoming
 SELECT stream_id, aggregate_id, due_at, updated_at FROM streams
 WHERE due_at IS NOT NULL AND (?1 IS NULL OR stream_id IN (SELECT value FROM json_each(?1)))
-  AND (?2 IS NULL OR aggregate_id = ?2)
+  AND (?2 IS NULL OR aggregate_id = ?2 OR (aggregate_id > ?2 || '.' AND aggregate_id < ?2 || '/'))
 ORDER BY due_at LIMIT ?3
 -- name: version
 SELECT version FROM streams WHERE aggregate_id = ?

@@ -96,6 +96,7 @@ def _print(fold: PlanFold, *, as_json: bool) -> None:
                 "run_if": task.spec.run_if,
                 "for_each": None if task.spec.for_each is None else task.spec.for_each.items,
                 "wait": task.spec.wait,
+                "plan_id": task.plan_id,
             }
             for task in tasks.values()
         ]

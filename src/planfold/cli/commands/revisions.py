@@ -89,7 +89,7 @@ async def _compiled(
     app: App, plan_id: str, source: str, params: dict[str, str]
 ) -> tuple[RevisePlan, PlanDiff]:
     """The revision, and what it changes."""
-    from planfold.cli.sources import read_source
+    from planfold.cli.sources import read_plan_file, read_source
     from planfold.drafting.files import decoded_plan
     from planfold.drafting.revision import compile_revision, revision_diff
     from planfold.drafting.templates import drafted
@@ -97,7 +97,8 @@ async def _compiled(
     text, name = read_source(source)
     toolbox = app.executors.toolbox
     plan = decoded_plan(text, name)
-    draft = drafted(plan, params, toolbox, app.executors.templates, source=name).draft
+    templates, read = app.executors.templates, read_plan_file
+    draft = drafted(plan, params, toolbox, templates, source=name, read=read).draft
     state = (await app.planner(plan_id)).state
     revision = compile_revision(draft, toolbox, state)
     return revision, revision_diff(state, revision)

@@ -85,9 +85,9 @@ def export_command(
 
 
 async def _export(app: App, file: BinaryIO, ids: Sequence[str] | None, files: str) -> Exported:
-    from planfold.transfer.exporter import export, with_origins
+    from planfold.transfer.exporter import export, with_related
 
-    ids = None if ids is None else await with_origins(app.store, ids)
+    ids = None if ids is None else await with_related(app.store, ids)
     with _progress("events") as progress:
         return await export(app.store, file.write, ids, look_for=files, progress=progress)
 

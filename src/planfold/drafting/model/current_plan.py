@@ -40,7 +40,8 @@ class CurrentPlan(msgspec.Struct, frozen=True):
 
 def current_plan(plan: PlannerState, own: int) -> CurrentPlan:
     """The present state of the plan around the drafting task ``own``."""
-    tasks = {i: task for i, task in plan.written().items() if not task.spec.drafts}
+    written = plan.written().items()
+    tasks = {i: t for i, t in written if not (t.spec.drafts or t.spec.undoes is not None)}
     started = {i for i, task in tasks.items() if has_started(task)}
     kept = ancestors(tasks, (i for i in started if not tasks[i].superseded)) - started
     shown = [task for i, task in tasks.items() if i != own]

@@ -1,10 +1,11 @@
 """Directives: ``{#label}``, ``(after: 2, label)``, ``{retry=3 timeout=30s effect=safe}`` and
 ``{when="$disk.percent > 80"}``, ``{for_each="$fetch.invoices"}``, ``{wait=2h}``,
-``{undo="rm -r build"}``, ``{limit=openai}``."""
+``{undo="rm -r build"}``, ``{limit=openai}``, ``{plan=release.md set="version=1.2"}``."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
 from typing import Any, Final, Literal, get_args
@@ -35,8 +36,9 @@ _LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,1200}\}|\(\s*after\s*:[^()\n]{
 _ROUND: Final = re.compile(r"(?:\s+|^)(\(\s*[A-Za-z_]+\s*=[^()\n]{1,1200}\))$")
 MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
 WAIT_DIRECTIVES: Final = ("wait", "at", "wait_for", "key")
+_WITHOUT_EXECUTOR: Final = (*WAIT_DIRECTIVES, "plan")
 _UNDO: Final = re.compile(r"@[A-Za-z_][\w.-]*(?:\s+[A-Za-z_]\w*=(?:'[^']*'|[^\s']+))*|[^@\s].*")
-_FIELDS: Final = {"on_failure": "carry_on", "limit": "limits", "lock": "limits"}
+_FIELDS: Final = {"on_failure": "carry_on", "limit": "limits", "lock": "limits", "set": "values"}
 _MOST: Final = 50  # directives of one item; more is an attack
 
 
@@ -62,6 +64,8 @@ class Directives:
     at: str | None = None
     wait_for: str | None = None
     key: str | None = None
+    plan: str | None = None
+    values: dict[str, str] | None = None  # of the parameters of that plan
     stall_timeout: float | None = None
     limits: tuple[str, ...] | None = None
     default: str | None = None
@@ -77,7 +81,7 @@ class Directives:
     def over(self, outer: Directives) -> Directives:
         """These, and for a task inside ``outer`` what it says of how its tasks are run."""
         of_work = ("retry", "timeout", "stall_timeout", "effect", "route", "limits")
-        waits = any(getattr(self, name) is not None for name in WAIT_DIRECTIVES)
+        waits = any(getattr(self, name) is not None for name in _WITHOUT_EXECUTOR)
         inherited = (*(() if waits else of_work), "carry_on", "when", *MAP_DIRECTIVES)
         missing = {name: getattr(outer, name) for name in inherited if getattr(self, name) is None}
         return replace(self, **missing)
@@ -212,6 +216,10 @@ def _value(key: str, value: str) -> object | None:
             return value.lower() if value.lower() in ("stop", "continue") else None
         case "route" | "default" | "when" | "for_each" | "item_label" | "at" | "wait_for" | "key":
             return value.strip() or None
+        case "plan":
+            return value.strip() or None
+        case "set":
+            return _values(value)
         case "undo":
             return value.strip() if _UNDO.fullmatch(value.strip()) else None
         case "run_if":
@@ -219,3 +227,14 @@ def _value(key: str, value: str) -> object | None:
         case "on_failure":
             return {"continue": True, "stop": False}.get(value.lower())
     return None
+
+
+def _values(text: str) -> dict[str, str] | None:
+    """What ``NAME=VALUE NAME='a longer value'`` says."""
+    try:
+        pairs = [word.partition("=") for word in shlex.split(text)]
+    except ValueError:  # a quotation mark without the other one
+        return None
+    if not pairs or not all(name.isidentifier() and sign for name, sign, _ in pairs):
+        return None
+    return {name: value for name, _, value in pairs}

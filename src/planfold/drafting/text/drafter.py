@@ -133,8 +133,8 @@ def _task(entry: Entry, order: Order, answers: Answers) -> TaskDraft:
         undo=None if reading.done else undo_of(entry, order, answers),
         limits=list(said.limits or ()),
     )
-    if not reading.done and (wait := _wait_fields(entry, order)):
-        return msgspec.structs.replace(draft, **wait)
+    if waits := _waiting_fields(entry, order):
+        return msgspec.structs.replace(draft, **waits)
     if reading.kind is NodeKind.Clarification or said.default or said.deadline:
         draft.choices = reading.choices
         draft.default = _default(said, reading.choices)
@@ -167,6 +167,13 @@ def _map_fields(entry: Entry, order: Order) -> dict[str, Any]:
     return fields
 
 
+def _waiting_fields(entry: Entry, order: Order) -> dict[str, Any]:
+    """What the directives say of a wait or a sub-plan; empty where the task has work of its own."""
+    if entry.reading.done:
+        return {}
+    return _wait_fields(entry, order) or _plan_fields(entry, order)
+
+
 def _wait_fields(entry: Entry, order: Order) -> dict[str, Any]:
     """What the directives say of a wait; empty without one. Numbers of the text are ids."""
     said = entry.reading.directives
@@ -174,12 +181,27 @@ def _wait_fields(entry: Entry, order: Order) -> dict[str, Any]:
     if all(value is None for value in fields.values()):
         return {}
     if said.key is not None:
-        targets = {found.target for found in find_references(said.key)}
-        found = {target: order.rename(entry, target) for target in targets}
-        ids = {target: int(name) for target, name in found.items() if name and name.isdecimal()}
-        fields["key"] = rename_references({"": said.key}, ids)[""]
+        fields["key"] = _numbered(said.key, entry, order)
     kind = {"kind": None} if entry.reading.kind is not NodeKind.ToolCall else {}
     return {**fields, **kind, "default": said.default, "deadline": said.deadline}
+
+
+def _plan_fields(entry: Entry, order: Order) -> dict[str, Any]:
+    """What the directives say of a sub-plan; empty without one."""
+    said = entry.reading.directives
+    if said.plan is None and said.values is None:
+        return {}
+    kind = {"kind": None} if entry.reading.kind is not NodeKind.ToolCall else {}
+    values = {name: _numbered(text, entry, order) for name, text in (said.values or {}).items()}
+    return {**kind, "plan": said.plan, "arguments": values or None}
+
+
+def _numbered(text: str, entry: Entry, order: Order) -> str:
+    """``text`` with ids instead of numbers of the text."""
+    targets = {found.target for found in find_references(text)}
+    found = {target: order.rename(entry, target) for target in targets}
+    ids = {target: int(name) for target, name in found.items() if name and name.isdecimal()}
+    return rename_references({"": text}, ids)[""]
 
 
 def _default(said: Directives, choices: list[str]) -> str | None:

@@ -26,6 +26,8 @@ FORMS: Final = {
     "at": "{at=2026-12-01T09:00[Europe/Zurich]}, a time with its zone",
     "wait_for": '{wait_for=payment.settled key="$order.id"}, a name, and a key in quotes',
     "key": '{wait_for=payment.settled key="$order.id"}, a name, and a key in quotes',
+    "plan": '{plan=release.md set="version=1.2"}, a name, and values in quotes',
+    "set": '{plan=release.md set="version=1.2"}, a name, and values in quotes',
     "stall_timeout": "{stall_timeout=5m}, a time: 30s, 5m or 1h",
     "limit": "{limit=openai}, or several with commas: {limit=openai,search}",
     "lock": "{lock=production}",
@@ -41,8 +43,9 @@ FORMS: Final = {
     "once": "{effect=once}",
 }
 _ONLY_OURS: Final = FORMS.keys() - {
-    *("default", "continue", "label", "choices", "route", "limit", "lock")
+    *("default", "continue", "label", "choices", "route", "limit", "lock", "plan", "set")
 }
+_PLACEHOLDERS: Final = frozenset({"plan", "set"})  # what a text has in braces for other reasons
 _LABEL_FORM: Final = "{#name}: letters, digits, _ and -, first a letter"
 _LETTERS: Final = frozenset("continue")
 _BLANKS: Final = "separate directives with blanks, and put values with blanks into quotes"
@@ -111,6 +114,8 @@ def in_parentheses(mask: str) -> Iterator[Misspelt]:
 def _is_known(name: str) -> bool:
     """Whether a lone word is a name; also "contniue", of which only the letters are right."""
     word = name.lower()
+    if word in _PLACEHOLDERS:
+        return False
     return word in FORMS or (len(word) > 5 and _LETTERS.issuperset(word))
 
 

@@ -137,7 +137,21 @@ function Spec({ spec, mark = "" }) {
       ${!says(spec.description, command) && html`<span>${plain(spec.description)}</span>`}
       ${command && html`<pre class="command">${plain(command)}</pre>`}
       <span class="dim">${plain(metaOf(spec))}</span>
+      ${spec.wait?.plan?.tasks && html`<ol class="specs">${sketchOf(spec.wait.plan).map(
+        (inner) => html`<${Spec} key=${inner.id} spec=${inner} />`)}</ol>`}
     </li>`;
+}
+
+/** The tasks of a sub-plan as they are written: what only their tools say is not known. */
+function sketchOf({ tasks }) {
+  return tasks.map(({ plan, tool, arguments: given = {}, ...task }, place) => ({
+    ...task,
+    id: task.id || place + 1,
+    tool: tool && { name: tool, arguments: given },
+    for_each: task.for_each && { ...task, items: task.for_each },
+    wait: plan && typeof plan === "object" ? { plan } : undefined,
+    sketch: true,
+  }));
 }
 
 /** Whether a description is the command and nothing else. */
@@ -154,7 +168,7 @@ const GUARDS = {
 /** Kind, effect and everything that is not usual, in a few words. @param {any} spec */
 function metaOf(spec) {
   const words = [kindOf(spec)];
-  if (spec.tool) words.push(spec.effect || "once");
+  if (spec.tool && !spec.sketch) words.push(spec.effect || "once");
   const { choices = [], default: otherwise, deadline } = spec.prompt || {};
   if (choices.length) words.push(choices.join(" / "));
   if (otherwise != null) words.push(`default “${otherwise}”${deadline ? ` after ${duration(deadline)}` : ""}`);

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useMemo, useSignal } from "./html.js";
 import { tasksOf } from "./event_words.js";
+import { planPath } from "./address.js";
 import { Answers } from "./answers.js";
 import { SignalButton, TaskByHand, pauseWords } from "./by_hand.js";
 import { Deed } from "./decisions.js";
@@ -75,7 +76,9 @@ export function Details({ plan, id, task, at, version, events, timeline, status,
             <dd>${task.depends_on.length > 0 && html`after <${Names} ids=${task.depends_on} ...${{ tasks, onSelect }} />`}
               ${children.length > 0 && html` before <${Names} ids=${children.map((child) => child.id)} ...${{ tasks, onSelect }} />`}</dd>`}
           ${spec.for_each && html`<dt>For each</dt><dd>${plain(mapWords(spec.for_each))}</dd>`}
-          ${spec.wait && html`<dt>Wait</dt><dd>${plain(waitWords(spec))}</dd>`}
+          ${spec.wait && html`<dt>${spec.wait.plan ? "Plan" : "Wait"}</dt><dd>${plain(waitWords(spec))}${
+            task.plan_id && html` <a href=${planPath(task.plan_id)}>${plain(task.plan_id)}</a>`}</dd>`}
+          ${spec.undo && html`<dt>Undo</dt><dd>${found.task.undone && "was done: "}<pre class="command" tabindex="0" aria-label="Undo">${plain(commandOf(spec.undo))}</pre></dd>`}
           ${task.breakpoint && html`<dt>Pauses</dt><dd>before it, ${plain(pauseWords(task.breakpoint))}</dd>`}
           ${task.by_hand && html`<dt>By hand</dt><dd>${task.status === "running" ? "to be " : ""}${handWords(task.by_hand)}</dd>`}
           ${spec.when && html`<dt>When</dt><dd><code>${plain(spec.when)}</code></dd>`}

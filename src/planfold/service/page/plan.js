@@ -108,6 +108,8 @@ function Head({ id, view, tasks, present, changes }) {
           <span aria-live="polite"><${Status} of=${view.status} /></span>
           <span class="numbers">${done} of ${counted(total, "task")}</span>
           <span class="dim">${plain(id)}</span>
+          ${view.parent && html`<span class="dim">sub-plan of <a href=${planPath(view.parent.plan_id)}>${
+            plain(view.parent.plan_id)}</a>, task ${idText(view.parent.task_id)}</span>`}
           ${view.origin && html`<span class="dim">fork of <a href=${planPath(view.origin, `?version=${view.origin_version}`)}>${
             plain(view.origin)} at version ${view.origin_version}</a></span>`}
           ${view.paused && html`<span class="paused">paused ${plain(pauseWords(view.paused))}</span>`}

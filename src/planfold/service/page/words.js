@@ -146,6 +146,10 @@ export function mapWords({ items, max_items = 1000, concurrency = 100, on_item_f
 
 /** What a wait waits for. @param {any} spec */
 export function waitWords({ wait, timeout }) {
+  if (wait.plan) {
+    const { title, tasks = [] } = wait.plan;
+    return `runs ${title ? `the plan ${title}` : "a plan"}${tasks.length ? ` (${counted(tasks.length, "task")})` : ""}`;
+  }
   if (!wait.signal) return wait.written ? `waits until ${wait.written}` : `waits ${duration(wait.seconds)}`;
   const key = wait.key ? ` with the key ${wait.key}` : "";
   const limit = timeout ? `, at most ${duration(timeout)}` : "";

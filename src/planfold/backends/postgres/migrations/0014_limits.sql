@@ -537,7 +537,8 @@ BEGIN
                 SELECT q.id, q.priority, q.turn FROM planfold.task_queue q
                 WHERE q.owner IS NULL AND q.route = l.route AND q.tool = l.tool
                   AND q.limits = l.limits
-                  AND (only_stream IS NULL OR q.aggregate_id = only_stream)
+                  AND (only_stream IS NULL OR q.aggregate_id = only_stream
+                   OR (q.aggregate_id > only_stream || '.' AND q.aggregate_id < only_stream || '/'))
                   AND q.aggregate_id <> ALL (barred) AND (q.crashes <= 1 OR suspects IS NULL)
                 ORDER BY q.priority DESC, q.turn, q.id LIMIT most + 16  -- others may lock some
             ) f
@@ -545,7 +546,8 @@ BEGIN
             SELECT q.id, q.priority, q.turn, q.limits FROM planfold.task_queue q
             WHERE q.owner IS NULL AND q.crashes > 1 AND suspects = 'only'
               AND (only_routes IS NULL OR q.route = ANY (only_routes)) AND q.tool <> ALL (without)
-              AND (only_stream IS NULL OR q.aggregate_id = only_stream)
+              AND (only_stream IS NULL OR q.aggregate_id = only_stream
+                   OR (q.aggregate_id > only_stream || '.' AND q.aggregate_id < only_stream || '/'))
               AND q.aggregate_id <> ALL (barred)
         ), lost AS (
             SELECT q.id, q.priority, q.turn, q.limits FROM planfold.task_queue q
@@ -553,7 +555,8 @@ BEGIN
               AND CASE suspects WHEN 'only' THEN q.crashes > 0 WHEN 'no' THEN q.crashes = 0
                   ELSE true END
               AND (only_routes IS NULL OR q.route = ANY (only_routes)) AND q.tool <> ALL (without)
-              AND (only_stream IS NULL OR q.aggregate_id = only_stream)
+              AND (only_stream IS NULL OR q.aggregate_id = only_stream
+                   OR (q.aggregate_id > only_stream || '.' AND q.aggregate_id < only_stream || '/'))
               AND q.aggregate_id <> ALL (barred)
         )
         SELECT f.id, f.limits FROM (TABLE free UNION ALL TABLE alone UNION ALL TABLE lost) f
