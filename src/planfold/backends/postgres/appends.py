@@ -111,7 +111,7 @@ class PendingAppend:
                 entered.pop(task_id, None)
                 settled.add(task_id)
             elif task_id in entered:
-                entered[task_id].cancel = True
+                entered[task_id].cancel, entered[task_id].limits = True, ""
             else:
                 signalled.add(task_id)
         for place, (task_id, _, attempt, epoch) in enumerate(self.touches):

@@ -57,7 +57,8 @@ FROM lanes
 -- name: settle
 DELETE FROM task_queue WHERE aggregate_id = ? AND task_id = ?
 -- name: signal
-UPDATE task_queue SET cancel = 1 WHERE aggregate_id = ? AND task_id = ?
+-- What was cancelled before a worker claimed it begins nothing, so it waits for no limit.
+UPDATE task_queue SET cancel = 1, limits = iif(owner IS NULL, '', limits) WHERE aggregate_id = ? AND task_id = ?
 -- name: lanes
 WITH RECURSIVE lanes (route, tool, limits) AS (
     SELECT * FROM (
