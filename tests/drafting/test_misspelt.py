@@ -171,7 +171,7 @@ def test_other_names_behind_an_at_are_none(item: str) -> None:
 
 
 def test_every_directive_has_a_form() -> None:
-    written = {"carry_on": "on_failure", "limits": "limit"}
+    written = {"carry_on": "on_failure", "limits": "limit", "values": "set"}
     names = {written.get(f.name, f.name) for f in fields(Directives) if f.name != "wrong"}
     assert names <= FORMS.keys()
 

@@ -91,6 +91,8 @@ FOLLOW = {  # what the dispatcher and workers send themselves
     commands.Continue,
     commands.CompactContext,
     commands.RegisterWait,
+    commands.ConfirmEnd,
+    commands.ContinueSubPlan,
 }
 
 

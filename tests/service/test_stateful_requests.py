@@ -54,6 +54,7 @@ BODIES: dict[str, list[dict[str, Any]]] = {
     "complete": [{"task": "a", "result": 1}, {"task": "b"}],
     "tag": [{"add": ["night"]}, {"remove": ["night"]}],
     "retry": [{"task": "a"}],
+    "undo": [{}],
     "replan": [{}],
     "revise": [DRAFTS[0] | {"approve": True}, DRAFTS[1]],
     "budget": [{"budget": {"cost": 1.0}}],

@@ -16,7 +16,6 @@ from planfold.drafting.binding import bound
 from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import kind_of
-from planfold.drafting.files import load_plan
 from planfold.drafting.parameters import parameter_values
 from planfold.drafting.shape import task_name
 from planfold.errors import InvalidPlan
@@ -136,6 +135,8 @@ class _Writer:
             fix = near or f"templates: {known}; or write the plan itself here, as an object"
             self._add(name, f"there is no {kinds} {quoted(called)}", fix)
             return None
+        from planfold.drafting.files import load_plan  # short commands read no plan
+
         text, there = file
         names = [tool.name for tool in self._tools]
         return load_plan(text, source=there, tools=names), there

@@ -122,7 +122,7 @@ class Planner(PlanMemory):
         due = next_due(self.state) if timed else None
         if self.state.unregistered and (new := to_register(self.state)):
             due = (new[0].waiting_since, new[0].waiting_since)  # at once
-        elif owes_end(self.state):
+        elif self.state.parent is not None and owes_end(self.state):
             due = (self.state.updated_at, self.state.updated_at)
         due_at, due_since = due or (None, 0.0)
         head, size = _head(self.state), _size(self.state)

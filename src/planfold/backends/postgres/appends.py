@@ -104,7 +104,7 @@ class PendingAppend:
             if isinstance(change, Enqueue):
                 owner = append.owner if task_id in append.leased else None
                 about = (task_id, change.attempt, change.route, version, owner)
-                limits = joined(change.limits)
+                limits = joined(change.limits) if change.limits else ""
                 row = QueueRow(*about, change.tool, change.priority, limits=limits)
                 entered[task_id] = row
             elif isinstance(change, Settle):

@@ -95,7 +95,7 @@ class Changes:
                 name = "settle" if isinstance(change, Settle) else "signal"
                 self._add(name, (aggregate_id, change.task_id))
                 continue
-            limits = joined(change.limits)
+            limits = joined(change.limits) if change.limits else ""
             about = (change.attempt, change.route, change.tool, change.priority, limits, version)
             row = [aggregate_id, change.task_id, *about, 0]  # the last is set once it is known
             if change.task_id in leased:
