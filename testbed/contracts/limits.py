@@ -218,6 +218,21 @@ class LimitsContract(Contract):
         clock.advance(MINUTE + 0.1)
         assert names(await queue.claim("me", 5)) == "a3 a4 a5"
 
+    async def test_nor_where_the_limit_was_used_up(
+        self, store: EventStore, clock: ManualClock
+    ) -> None:
+        queue = store.queue
+        await queue.declare(RATE)
+        await store.append(dispatch(*range(9), to="a", limits=("api",)))
+        assert len(await queue.claim("me", 5)) == 3
+        clock.advance(-100_000)
+        await store.append(dispatch(1, to="b"))
+        assert names(await queue.claim("me", 5)) == "b1"
+        clock.advance(MINUTE - 0.1)
+        assert await queue.claim("me", 5) == []
+        clock.advance(0.2)
+        assert names(await queue.claim("me", 5)) == "a3 a4 a5"
+
     async def test_the_last_declaration_counts(self, store: EventStore, clock: ManualClock) -> None:
         queue = store.queue
         await queue.declare(RATE)

@@ -107,6 +107,27 @@ async def test_others_start_while_a_task_waits_for_its_limit(database: str, unti
             assert why.reasons[0].until is None
 
 
+async def test_what_is_cancelled_waits_for_no_limit(each_database: str, until: Until) -> None:
+    clock, starts = ManualClock(), list[str]()
+
+    @planfold.tool(effect="safe", limit="api")
+    def ask() -> None:
+        starts.append("began")
+
+    limits = {"api": SharedLimit(rate="1/h")}
+    async with planfold.open_app(each_database, tools=[ask], limits=limits, clock=clock) as app:
+        first, second, third = [await app.submit(tasks(1, "ask"), approved_by="me") for _ in "123"]
+        async with app.worker():
+            assert (await app.result(first)).status == "completed"
+            await until(lambda: app.store.queue.opens_in())
+            await app.cancel(second)
+            assert (await app.result(second)).status == "cancelled"
+            assert starts == ["began"]
+            clock.advance(3_601)
+            app.store.wakeup.notify()
+            assert (await app.result(third)).status == "completed"
+
+
 async def test_a_server_that_asks_to_wait_is_heeded_by_all(database: str, until: Until) -> None:
     clock, calls = ManualClock(), list[float]()
 

@@ -191,6 +191,14 @@ WITH clock AS MATERIALIZED (
 )
 SELECT u.limited, -c.priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, c.priority, claimed_at, started_at, crashes, limits
 FROM under u LEFT JOIN claimed c ON true
+-- name: starts_in_the_future
+-- The clock was set back: they count as if they were now.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($1, extract(epoch FROM clock_timestamp())::double precision) AS at
+)
+UPDATE planfold.limit_starts o SET at = clock.at
+FROM clock, planfold.limits l
+WHERE o.name = l.name AND o.at > clock.at + $2::double precision
 -- name: claim_limited
 SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

@@ -128,7 +128,11 @@ class PostgresQueue:
             rows = await session.rows(name, *asked, timeout=STATEMENT_S)
             self._closed = rows[0]["limited"]
             if self._closed:
-                return await session.rows("claim_limited", *limited, timeout=STATEMENT_S)
+                found = list(await session.rows("claim_limited", *limited, timeout=STATEMENT_S))
+                if len(found) < limited[3]:  # a clock that was set back delays for a period at most
+                    clock = (limited[1], START_WITHIN_S)
+                    await session.rows("starts_in_the_future", *clock, timeout=STATEMENT_S)
+                return found
             return [tuple(row)[1:] for row in rows if row["id"] is not None]
 
         return _claimed(await self._readers.run(ask, again=False))

@@ -35,6 +35,7 @@ class LimitPlaces:
         self._held: Counter[str] = Counter()
         self._left: dict[str, int] = {}
         self._taken: Counter[str] = Counter()
+        self.set_back: set[str] = set()  # limits that are used up by starts in the future
 
     def closed(self, limits: str) -> bool:
         """Whether one of these limits (names with commas between them) has no place."""
@@ -53,6 +54,8 @@ class LimitPlaces:
 
     def record(self, connection: apsw.Connection) -> None:
         """Record the starts of what was taken, in the transaction that leases it."""
+        for name in self.set_back:
+            connection.execute(SQL["starts_in_the_future"], (name, self._now))
         for name, count in self._taken.items():
             state = self._states[name]
             if state.starts is None:
@@ -100,6 +103,9 @@ class LimitPlaces:
             counted = (name, self._now - lasts)
             ((started,),) = self._rows("starts_after", counted)
             if started >= starts:  # the one that has to be over first
+                ((ahead,),) = self._rows("starts_after", (name, self._now + START_WITHIN_S))
+                if ahead:
+                    self.set_back.add(name)
                 ((at,),) = self._rows("start_after", (*counted, started - starts))
                 opens_at = min(at, self._now) + lasts
         bounds = (starts, period, concurrency)

@@ -88,6 +88,8 @@ class SqliteQueue:
         places = wanted.places(self._reader.rows)
         if not wanted.exist(self._reader.rows, places):
             self._shut = places.shut
+            for name in places.set_back:  # so that they are over after a period
+                await self._execute("starts_in_the_future", (name, now))
             return []
 
         def work(connection: apsw.Connection) -> list[Lease]:
