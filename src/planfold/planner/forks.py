@@ -231,7 +231,8 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
 def _undone(state: PlannerState, later: Iterable[int]) -> list[int]:
     """Tasks, also maps with such an item, that were undone in the origin, perhaps ``later``."""
     undone = [task.id for task in state.tasks.values() if is_undone(state, task)]
-    return list(dict.fromkeys(map_of(i) or i for i in (*undone, *later) if i in state.tasks))
+    found = dict.fromkeys(map_of(i) or i for i in (*undone, *later) if i in state.tasks)
+    return [i for i in found if not state.tasks[i].outdated]  # those run again in any case
 
 
 def _planned_again(
