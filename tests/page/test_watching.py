@@ -99,6 +99,7 @@ def test_a_plan_of_30_tasks_runs_before_ones_eyes(page: Any, site: Site) -> None
     expect(node(page, 1)).to_contain_text("completed")
     expect(page.locator(".plan-facts")).to_contain_text("29 of 30 tasks")
     page.keyboard.press("k")
+    expect(page).to_have_url(re.compile("task="))
     expect(page.locator(".timeline .segment.is-ran").first).to_be_attached()
     page.keyboard.press("Escape")
     expect(page).not_to_have_url(re.compile("task="))  # a task that is chosen stays in sight

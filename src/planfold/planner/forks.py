@@ -42,6 +42,7 @@ class _Change(msgspec.Struct):
                     f"{id_text(task_id)} is an item, and its map is planned again in the fork, "
                     "perhaps with another list; answer it when the fork asks it"
                 )
+        self.answers = {i: text for i, text in self.answers.items() if map_of(i) not in again}
         self.prepared = {i: text for i, text in self.prepared.items() if map_of(i) not in again}
 
 
