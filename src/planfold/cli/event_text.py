@@ -127,7 +127,7 @@ def _(event: WaitStarted) -> Words:
 @_words.register
 def _(event: WaitRegistered) -> Words:
     if event.plan_id is None:
-        return Words("listens", event.task_id, "")
+        return Words("registered", event.task_id, "for its signal")
     verb = "cancels" if event.stop else "began"
     return Words(verb, event.task_id, f"the plan {clean(event.plan_id)}")
 

@@ -37,7 +37,7 @@ const WORDS = {
   MapExpanded: (d) => ["expanded", counted(d.count, "item")],
   WaitStarted: (d) => ["waits", d.key ? `for the key ${d.key}` : ""],
   WaitRegistered: (d) =>
-    d.plan_id ? [d.stop ? "cancels" : "began", `the plan ${d.plan_id}`] : ["listens", ""],
+    d.plan_id ? [d.stop ? "cancels" : "began", `the plan ${d.plan_id}`] : ["registered", "for its signal"],
   SubPlanContinued: (d) => ["continued", `for attempt ${d.attempt} of the task of its parent`],
   EndReported: () => ["reported", "its end to its parent"],
   TaskDispatched: (d) => ["queued", d.attempt > 1 ? `attempt ${d.attempt}` : ""],
