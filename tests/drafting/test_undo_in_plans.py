@@ -14,6 +14,7 @@ from planfold.drafting.compiler import compile_plan
 from planfold.drafting.files import load_plan
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.revision import check_tasks, draft_of
+from planfold.drafting.text.drafter import load_text
 from planfold.errors import InvalidPlan
 from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import Effect, RetryPolicy, TaskSpec, ToolCall, Undo
@@ -189,3 +190,8 @@ def test_a_model_plans_an_undo_as_a_text_and_with_no_milder_effect() -> None:
 def test_an_undo_that_cannot_be_read_in_a_text_is_a_fault() -> None:
     with pytest.raises(InvalidPlan, match="with quotes"):
         load_plan('1. Run `make` {undo="@drop id"}', source="p.md", tools=NAMES)
+
+
+def test_a_misspelt_policy_in_front_matter_is_refused() -> None:
+    with pytest.raises(InvalidPlan, match=r"undo.*always"):
+        load_text('---\nundo: allways\n---\n1. Run `mkdir d` {undo="rmdir d"}\n')

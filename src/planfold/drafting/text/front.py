@@ -11,7 +11,7 @@ from planfold.drafting.shape import params_from, undo_policy
 from planfold.drafting.text.markdown import front_matter
 
 _DECLARES: Final = re.compile(r"^params[ \t]*:", re.MULTILINE)
-_UNDOES: Final = re.compile(r"^undo[ \t]*:[ \t]*(?:ask|always|never)\b", re.MULTILINE)
+_UNDOES: Final = re.compile(r"^undo[ \t]*:[ \t]*[\"']?\w+[\"']?[ \t]*$", re.MULTILINE)
 
 
 def front_parameters(text: str, faults: Faults) -> dict[str, Parameter]:
