@@ -22,7 +22,7 @@ params:
 ---
 # Deploy $params.version
 
-1. Go on with $params.version? {#sure} (yes/no)
+1. Continue with $params.version? {#sure} (yes/no)
 2. Run `echo deployed $params.version` {#done effect=safe}
 """
 LOOP = "1. Again {plan=loop.md}\n"
@@ -45,7 +45,7 @@ def test_it_is_shown_asked_about_and_moved() -> None:
 
     printed = called("run", "plan.md", "--yes", "--id", "p", code=3)
     assert "began 2 deploy: the plan p.2" in printed
-    assert "p.2 asks 1 sure: Go on with v7?" in printed
+    assert "p.2 asks 1 sure: Continue with v7?" in printed
     assert "planfold answer p.2 sure yes" in printed
     assert "runs p.2" in called("show")  # the latest plan is not a sub-plan
     assert "a sub-plan of p, for its task 2" in called("show", "p.2")
