@@ -72,7 +72,11 @@ def _builtin(settings: Settings, models: Models) -> Executors:
         settings.policy,
         settings.secrets,
         workspace=workspace,
-        guarded=[*_own(database), files_dir(settings, workspace)],
+        guarded=[
+            *_own(database),
+            files_dir(settings, workspace),
+            *(workspace / plan for plan in settings.plans),
+        ],
         key_variables=[e.api_key_env for e in settings.models.values() if e.api_key_env],
     )
     return builtin_executors(
@@ -82,6 +86,7 @@ def _builtin(settings: Settings, models: Models) -> Executors:
         models=models,
         database=database,
         attach_bytes=settings.attach_bytes,
+        plans=settings.plans,
     )
 
 

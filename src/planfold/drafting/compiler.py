@@ -7,7 +7,7 @@ every reference points to an earlier task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
@@ -41,6 +41,7 @@ def compile_plan(
     tools: Toolbox,
     *,
     existing: Mapping[int, TaskSpec] | None = None,
+    drafted: Collection[int] = (),
     limits: Limits = _USUAL_LIMITS,
 ) -> tuple[TaskSpec, ...]:
     """Check ``draft`` and return its tasks in the order of the draft.
@@ -48,7 +49,8 @@ def compile_plan(
     Ids are as given, else the place in the list from 1. Labels in ``depends_on`` and in
     references are replaced by ids, and a reference implies a dependency. ``existing`` are tasks
     that have already started (for a revision): new tasks may depend on them and refer to them
-    but not reuse their ids; missing ids then continue above all others.
+    but not reuse their ids; missing ids then continue above all others. Those of them that are
+    ``drafted`` only, and have not begun, have the results that their tools declare.
 
     A draft with parameters gets their defaults; :func:`bound` gives them other values.
 
@@ -64,7 +66,7 @@ def compile_plan(
     if len(tasks) > limits.tasks:
         message = f"{len(tasks):,} tasks; the limit tasks is {limits.tasks:,}"
         faults.add(message, field="tasks", fix="split it into several plans")
-    numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults)
+    numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults, drafted)
     links = Links(numbered, limits, faults)
     checks = ArgumentChecks(limits, faults)
     undo_checks = UndoChecks(tools, limits, faults)

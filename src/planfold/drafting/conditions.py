@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from planfold.drafting.faults import Faults, excerpt, listed
-from planfold.drafting.fields import kind_of
 from planfold.errors import ConfigurationError
 from planfold.planner.cel import Type
 from planfold.planner.conditions import (
@@ -16,7 +15,7 @@ from planfold.planner.conditions import (
     read_condition,
 )
 from planfold.planner.references import Reference
-from planfold.planner.tasks import NodeKind, RunIf
+from planfold.planner.tasks import RunIf
 from planfold.tools.tool import Toolbox
 
 if TYPE_CHECKING:
@@ -93,21 +92,17 @@ class ConditionChecks:
 
     def _check_reachable(self, variable: str, reference: Reference, name: str) -> None:
         """A failure skips the task before its condition is looked at."""
-        task_id = self._numbered.find(reference.target)
-        place = None if task_id is None else self._numbered.place.get(task_id)
+        facts = self._numbered.facts(reference.target)
         source = self._condition.source if self._condition else ""
         asked = re.search(rf"{variable}\s*==\s*[\"'](failed|cancelled)[\"']", source)
-        if asked and place is not None and self._numbered.tasks[place].on_failure == "stop":
+        if asked and facts is not None and facts.on_failure == "stop":
             message = f"{reference.text} is never {asked[1]} where this task runs"
             fix = "add run_if: failed (or ended), or let that task have on_failure: continue"
             self._add(name, message, fix)
 
     def _is_question(self, reference: Reference) -> bool:
-        task_id = self._numbered.find(reference.target)
-        place = None if task_id is None else self._numbered.place.get(task_id)
-        task = None if place is None else self._numbered.tasks[place]
-        asks = task is not None and kind_of(task) is NodeKind.Clarification
-        return asks and task is not None and task.for_each is None
+        facts = self._numbered.facts(reference.target)
+        return facts is not None and facts.is_question
 
     def _check_fields(self, reference: Reference, name: str) -> None:
         step = reference.path[0] if reference.path else None
@@ -116,12 +111,10 @@ class ConditionChecks:
         if self._is_question(reference):
             self._add(name, f"{reference.text}: {_TEXT_IS}", f"write ${reference.target}")
             return
-        task_id = self._numbered.find(reference.target)
-        place = None if task_id is None else self._numbered.place.get(task_id)
-        if place is not None and self._numbered.tasks[place].for_each is not None:
-            return  # a list
-        tool_name = None if place is None else self._numbered.tasks[place].tool
-        tool = self._tools.get(tool_name) if tool_name else None
+        facts = self._numbered.facts(reference.target)
+        if facts is None or facts.is_map:
+            return  # the result of a map is a list
+        tool = self._tools.get(facts.tool) if facts.tool else None
         fields = tool.result_fields if tool is not None else ()
         if tool is not None and fields and step not in fields:
             near = self._faults.nearest(step, fields) if isinstance(step, str) else ""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from planfold.drafting.conditions import ConditionChecks
 from planfold.drafting.draft import Limits, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
-from planfold.drafting.fields import MAX_ID
+from planfold.drafting.fields import MAX_ID, kind_of
 from planfold.drafting.reference_lint import doubtful_references
 from planfold.drafting.shape import task_name
 from planfold.planner.references import (
@@ -22,28 +22,44 @@ from planfold.planner.references import (
     whole_reference,
 )
 from planfold.planner.structure import find_cycles
-from planfold.planner.tasks import TaskSpec
+from planfold.planner.tasks import NodeKind, TaskSpec
 from planfold.tools.tool import Tool, Toolbox
 
 _BARE: Final = ("when", "for_each")  # where a dollar sign is never text
 _INT_DIGITS: Final = len(str(MAX_ID))
 
 
+class TaskFacts(NamedTuple):
+    """What is known of a task that others refer to. ``tool``: whose result it will have."""
+
+    is_question: bool
+    is_map: bool
+    tool: str | None
+    on_failure: str
+    done: bool
+
+
 class Numbered:
     """A draft's tasks with their ids and names.
 
     ``ids`` and ``names`` go by place in the list; ``labels`` and ``known`` include the tasks of
-    ``existing``, to which new ones may refer.
+    ``existing``, to which new ones may refer; of those, ``drafted`` have not begun.
     """
 
     def __init__(
-        self, tasks: list[TaskDraft], existing: Mapping[int, TaskSpec], faults: Faults
+        self,
+        tasks: list[TaskDraft],
+        existing: Mapping[int, TaskSpec],
+        faults: Faults,
+        drafted: Collection[int] = (),
     ) -> None:
         self.tasks = tasks
         self.names = [task_name(t.id, t.label, place) for place, t in enumerate(tasks, start=1)]
         self.ids = _ids(tasks, existing)
         self.labels = {spec.label: spec.id for spec in existing.values() if spec.label}
         self.known = set(existing)
+        self._existing = existing
+        self._drafted = drafted
         self.place: dict[int, int] = {}  # of the first task with that id
         for place, (task, task_id) in enumerate(zip(tasks, self.ids, strict=True)):
             self._check_id(task, task_id, place, existing, faults)
@@ -84,6 +100,24 @@ class Numbered:
             faults.add(message, task=name, field="label", fix="use another label")
         else:
             self.labels[task.label] = task_id
+
+    def facts(self, target: int | str) -> TaskFacts | None:
+        """What is known of the task that is called ``target``; None where there is none."""
+        task_id = self.find(target)
+        if task_id is None:
+            return None
+        if (place := self.place.get(task_id)) is not None:
+            task = self.tasks[place]
+            is_map = task.for_each is not None
+            asks = kind_of(task) is NodeKind.Clarification
+            return TaskFacts(asks and not is_map, is_map, task.tool, task.on_failure, task.done)
+        spec = self._existing[task_id]
+        is_map = spec.for_each is not None
+        asks = spec.kind is NodeKind.Clarification
+        # One that has begun may have any result: a person may have given it.
+        calls = spec.tool is not None and spec.wait is None and task_id in self._drafted
+        tool = spec.tool.name if calls and spec.tool is not None else None
+        return TaskFacts(asks and not is_map, is_map, tool, spec.on_failure, spec.done)
 
     def find(self, target: int | str) -> int | None:
         """The id of the task that is called ``target`` (a label, or an id, also as digits)."""
@@ -225,15 +259,14 @@ class Links:
         return f"ids: {quoted(min(ids))} to {quoted(max(ids))}{named}"
 
     def _check_has_result(self, parent: int, by: Reference, name: str, field: str) -> None:
-        place = self._numbered.place.get(parent)
-        done = place is not None and self._numbered.tasks[place].done
-        if done and by.needs_result:
+        if (facts := self._numbered.facts(parent)) is None:
+            return
+        if facts.done and by.needs_result:
             message = f"{excerpt(by.text)}: a task that is done before the plan has no result"
             fix = "write the value itself, or let that task run"
             self._faults.add(message, task=name, field=field, fix=fix)
         step = by.path[0] if by.path else None
-        is_map = place is not None and self._numbered.tasks[place].for_each is not None
-        if is_map and isinstance(step, str):
+        if facts.is_map and isinstance(step, str):
             message = f"{excerpt(by.text)}: the result of a map is a list"
             fix = f"write ${by.target}, or ${by.target}[0].{step} for one item"
             self._faults.add(message, task=name, field=field, fix=fix)

@@ -27,6 +27,7 @@ def builtin_executors(
     models: Models | None = None,
     database: Path | None = None,
     attach_bytes: int = 0,
+    plans: Sequence[str] = (),
 ) -> Executors:
     """``shell``, ``http``, the file tools, and for processing tasks an agent, in plans that have a
     model, or a person.
@@ -35,7 +36,8 @@ def builtin_executors(
     matches any ending); ``allow_private`` names hosts and networks that ``http`` may fetch from
     although they are not public. ``models`` finds the models that plans name;
     ``database`` is the file that the file tools never open, and files up to
-    ``attach_bytes`` that a request names are shown to the model that plans it.
+    ``attach_bytes`` that a request names are shown to the model that plans it; tasks of its plan
+    may run the ``plans``, files of the workspace.
     """
     executors = Executors(guard=guard)
     executors.add_tool(ShellExecutor(env_allow=env_allow))
@@ -48,7 +50,7 @@ def builtin_executors(
     executors.models = models
     if models is not None:
         executors.add(WithModel(_agent, models, executors, human), kind=NodeKind.Processing)
-        planning = functools.partial(_planning, attach_bytes, database)
+        planning = functools.partial(_planning, attach_bytes, database, plans)
         executors.add(WithModel(planning, models, executors, human), route=PLANNING)
     return executors
 
@@ -89,7 +91,11 @@ def _agent(models: Models, executors: Executors) -> Executor:
 
 
 def _planning(
-    attach_bytes: int, database: Path | None, models: Models, executors: Executors
+    attach_bytes: int,
+    database: Path | None,
+    plans: Sequence[str],
+    models: Models,
+    executors: Executors,
 ) -> Executor:
     from planfold.executors.planning import PlanningExecutor
 
@@ -99,4 +105,6 @@ def _planning(
         attach_bytes=attach_bytes,
         guard=executors.guard,
         database=database,
+        plans=plans,
+        templates=executors.templates,
     )

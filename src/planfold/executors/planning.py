@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,13 @@ from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.current_plan import CurrentPlan, current_plan, has_started
 from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
 from planfold.drafting.model.fallback import plan_from_text
+from planfold.drafting.model.offered_plans import OfferedPlans, offered_plans
+from planfold.drafting.templates import Template
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.executors.files.attached import is_there, read_attached
+from planfold.executors.files.plan_files import read_plan_file
 from planfold.executors.files.workspace import Workspace
 from planfold.executors.guard.guard import Guard
 from planfold.executors.threads import run_in_thread
@@ -44,7 +47,8 @@ class PlanningExecutor:
     may plan with. ``attach_bytes``: files up to this size that the request names, and that are in
     the workspace, are shown to the model, as far as the policy of ``guard`` lets models read them
     without approval; as their content is untrusted, all tasks are tainted then. ``database`` is
-    the file that must never be opened here.
+    the file that must never be opened here. Tasks may run the ``templates``, and the plan files of
+    the workspace that ``plans`` names.
     """
 
     resumable = True
@@ -57,12 +61,16 @@ class PlanningExecutor:
         attach_bytes: int = 0,
         guard: Guard | None = None,
         database: Path | None = None,
+        plans: Sequence[str] = (),
+        templates: Mapping[str, Template] | None = None,
     ) -> None:
         self._models = models
         self._toolbox = toolbox
         self._attach_bytes = attach_bytes
         self._guard = guard or Guard()
         self._database = database
+        self._plans = plans
+        self._templates = {} if templates is None else templates
 
     async def execute(self, context: TaskContext) -> Outcome:
         if not context.task.spec.drafts:
@@ -74,7 +82,8 @@ class PlanningExecutor:
             return TaskFailed("the plan names no model that could plan", retryable=False)
         attached = extract_attachments(context.plan.goal)
         contents = await self._contents(context, attached) if self._attach_bytes else {}
-        planning = _Planning(context, self._toolbox, attached, contents)
+        offered = await run_in_thread(functools.partial(self._offered, context))
+        planning = _Planning(context, self._toolbox, attached, contents, *offered)
         if (outcome := await planning.finished()) is not None:
             return outcome
         try:
@@ -83,6 +92,11 @@ class PlanningExecutor:
         except ConfigurationError as fault:
             return await planning.end(Drafted(0, stopped=f"the model cannot be used: {fault}"))
         return await planning.end(await planning.draft(model))
+
+    def _offered(self, context: TaskContext) -> tuple[OfferedPlans, tuple[str, ...]]:
+        workspace = Workspace(context.workspace, context.files_dir, self._database)
+        read = functools.partial(read_plan_file, workspace)
+        return offered_plans(self._plans, self._templates, self._toolbox, read)
 
     async def _contents(self, context: TaskContext, attached: list[Attachment]) -> dict[str, str]:
         workspace = Workspace(context.workspace, context.files_dir, self._database)
@@ -108,6 +122,8 @@ class _Planning:
         toolbox: Toolbox,
         attached: list[Attachment],
         contents: dict[str, str],
+        plans: OfferedPlans,
+        left_out: tuple[str, ...],
     ) -> None:
         self._context = context
         self._plan = context.plan
@@ -125,7 +141,9 @@ class _Planning:
             replaceable=current.replaceable,
             above=max(self._plan.written()) if self._replans else own,
             tainted=bool(contents) or current.untrusted or untrusted,
+            plans=plans,
         )
+        self._left_out = left_out
         reason = context.task.description.removeprefix(REPLANNING) if self._replans else ""
         self._wish = Wish(
             text=self._plan.goal or self._plan.title,
@@ -335,5 +353,7 @@ class _Planning:
             *(f"Task {i} names {excerpt(path)}, which does not exist" for i, path in missing),
         ]
         result = {"tasks": len(tasks), "rounds": rounds, "drafter": drafter, "warnings": said}
-        notes = answer_form(self._toolbox).notes if drafter == "model" else ()
+        notes = self._left_out
+        if drafter == "model":
+            notes += answer_form(self._toolbox, self._candidates.plans).notes
         return TaskCompleted(result | ({"notes": list(notes)} if notes else {}))

@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
       asked where one is unavailable. ``models`` gives further ones names.
     - ``attach_bytes``: the model that plans is shown files up to this size (bytes) that the request
       names; what it plans is then tainted.
+    - ``plans`` are plan files of the workspace that tasks of a model may run as sub-plans.
     - ``env_allow`` adds environment variables that commands see, ``allow_private`` hosts and
       networks that ``http`` may reach although they are not public.
     - ``policy`` says what a model may do by default, ``secrets`` where the value of each
@@ -86,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str = ""
     summarise: bool = False
     attach_bytes: int = 0
+    plans: tuple[str, ...] = ()
     models: dict[str, ModelEndpoint] = {}
     budget: Budget = Budget()
     policy: PolicySettings = PolicySettings()
@@ -110,6 +112,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name in ("database", "workspace", "files_dir", "profile"):
             if "\0" in getattr(self, name):
                 raise ConfigurationError(f"{name} holds a NUL character; remove it")
+        for plan in self.plans:
+            if not plan.strip() or "\0" in plan or plan.startswith("/") or ".." in plan.split("/"):
+                raise ConfigurationError(
+                    f"plans: {plan!r} is not a file of the workspace; "
+                    'write its path from there, such as "plans/deploy.md"'
+                )
         for name in ("attach_bytes", "drain_s", "keep_signals_s"):
             amount = getattr(self, name)
             if not 0 <= amount < float("inf"):

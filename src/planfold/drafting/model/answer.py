@@ -1,13 +1,14 @@
 """What a model answers when it plans: the JSON schema of it, and how a task of it is read.
 
 A smaller language than that of plan files: a model chooses neither ids nor routes nor retries, and
-cannot say that something is done.
+cannot say that something is done. What is not offered to it, such as plans or shared limits where
+there are none, is not in the schema.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
 import msgspec
@@ -16,8 +17,17 @@ from planfold.drafting.attachments import attachment_for
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.elements import Unreadable
+from planfold.drafting.model.offered_plans import (
+    NO_PLANS,
+    OfferedPlan,
+    OfferedPlans,
+    gets_values_first,
+    plan_parameters,
+    with_offered_plan,
+)
 from planfold.drafting.model.strict import (
     AS_TEXT,
+    LIST,
     NULL,
     Inexpressible,
     closed,
@@ -42,7 +52,8 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "description": _TEXT,
     "kind": {**_TEXT, "enum": [str(kind.value) for kind in NodeKind]},
     "tool": _TEXT,
-    "arguments": {"type": "object", "description": "As the tool's parameters ask."},
+    "plan": {**_TEXT, "description": "Instead of a tool, a plan that the task runs."},
+    "arguments": {"type": "object", "description": "As the tool's or plan's parameters ask."},
     "depends_on": {**_TEXTS, "description": "Labels of tasks that must be completed before."},
     "choices": {**_SOME_TEXTS, "description": "Answers to choose from, for a clarification."},
     "default": {**_TEXT, "description": "The choice that you would take, for a clarification."},
@@ -54,8 +65,10 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
     "for_each": _TEXT,
     "max_items": {"type": "integer"},
+    "concurrency": {"type": "integer"},
     "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
+    "stall_timeout": {"type": "number"},
     "wait": {"type": "number"},
     "at": _TEXT,
     "wait_for": _TEXT,
@@ -65,22 +78,25 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
-    *("for_each", "max_items", "on_item_failure"),
+    *("for_each", "max_items", "concurrency", "on_item_failure", "stall_timeout"),
     *("wait", "at", "wait_for", "key", "undo", "limits"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
 _LABELS: Final = {"type": "array", "items": {**_TEXT, "pattern": "^[A-Za-z0-9_-]{1,200}$"}}
+# Where a task has no condition, list or undo, its text is empty, and a number is 0: a vendor takes
+# 16 unions in all, most of which are left to the arguments.
 _ORDER: Final = {
     "depends_on": _LABELS,
-    "when": {"anyOf": [_TEXT, NULL]},
+    "when": _TEXT,
     "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
 }
 _MAP: Final = {
-    "for_each": {"anyOf": [_TEXT, NULL]},
-    "on_item_failure": {"anyOf": [{**_TEXT, "enum": ["stop", "continue"]}, NULL]},
+    "for_each": {"anyOf": [{**_TEXT, "pattern": LIST}, {**_TEXTS, "maxItems": 50}]},
+    "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
+    "concurrency": {"type": "integer", "minimum": 0, "maximum": 1_000},
 }
-_WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
+_WHOLE_SECONDS: Final = {"type": "integer", "minimum": 0, "maximum": 86_400}
 _LONG: Final = {"type": "integer", "minimum": 1, "maximum": 31_536_000}
 _WAITS: Final[tuple[dict[str, Any], ...]] = (
     {"wait": _LONG},
@@ -91,10 +107,11 @@ _WAITS: Final[tuple[dict[str, Any], ...]] = (
         "timeout": _LONG,
     },
 )
-_UNDO: Final = {"undo": _TEXT}  # a JSON object; empty: none, as a vendor takes 16 unions in all
+_UNDO: Final = {"undo": _TEXT}  # a JSON object
 _EFFECTS: Final = (Effect.Safe, Effect.Keyed, Effect.Once)
 _OPTIONAL: Final = _FIELDS.keys() - {"label", "description", "kind"}
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
+_NONE_AS_ZERO: Final = ("timeout", "stall_timeout", "concurrency", "max_items")
 
 
 class AnswerForm(msgspec.Struct, frozen=True):
@@ -106,17 +123,18 @@ class AnswerForm(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def answer_form(tools: Toolbox) -> AnswerForm:
-    """The strict schema of a plan, with one alternative per tool, or the plain one where the
-    strict one would exceed what vendors take.
+def answer_form(tools: Toolbox, plans: OfferedPlans = NO_PLANS) -> AnswerForm:
+    """The strict schema of a plan, with one alternative per tool and per plan that is offered, or
+    the plain one where the strict one would exceed what vendors take.
 
     A tool whose arguments have no fixed form takes them as a text of JSON.
     """
     notes: list[str] = []
     limits = _limits(tools)
     calls = [_call(tool, notes, limits) for tool in tools]
+    calls += [_sub_plan(name, plans[name], notes) for name in sorted(plans)]
     schema = _plan({"anyOf": [*calls, _work(limits), _question(), *map(_wait, _WAITS)]})
-    plain = plain_schema(tools)
+    plain = plain_schema(tools, plans)
     if limit := over_limit(schema):
         return AnswerForm(plain, plain, (f"The schema of the plan is not strict: {limit}",))
     return AnswerForm(schema, plain, tuple(notes))
@@ -129,33 +147,52 @@ def _limits(tools: Toolbox) -> dict[str, Any]:
 
 
 def _call(tool: Tool, notes: list[str], limits: dict[str, Any]) -> dict[str, Any]:
-    arguments: dict[str, Any]
-    try:
-        arguments = strict_parameters(tool.parameters, tool.literal)
-        if limit := over_limit(arguments):
-            raise Inexpressible(limit)
-    except Inexpressible as fault:
-        notes.append(f"The arguments of {tool.name} are not held to its schema: {fault}")
-        arguments = AS_TEXT
     stricter = [str(effect.value) for effect in _EFFECTS[_EFFECTS.index(tool.effect) :]]
-    effect = {"effect": {**_TEXT, "enum": stricter}} if len(stricter) > 1 else {}
     fields = {
         "tool": constant(tool.name),  # first: vendors distinguish alternatives by their first field
+        **_called(_arguments(tool.name, tool.parameters, tool.literal, notes)),
+        **({"effect": {**_TEXT, "enum": stricter}} if len(stricter) > 1 else {}),
+        "timeout": _WHOLE_SECONDS,
+        "stall_timeout": _WHOLE_SECONDS,
+        **({} if tool.effect is Effect.Safe else _UNDO),
+        **limits,
+    }
+    return closed(fields)
+
+
+def _sub_plan(name: str, plan: OfferedPlan, notes: list[str]) -> dict[str, Any]:
+    """A task that runs a plan: it has neither an effect nor time-outs of its own."""
+    parameters = plan_parameters(plan)
+    literal = parameters["properties"] if gets_values_first(plan) else ()
+    arguments = _arguments(name, parameters, literal, notes)
+    return closed({"plan": constant(name), **_called(arguments), **_UNDO})
+
+
+def _called(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {
         "kind": constant(NodeKind.ToolCall.value),
         **_LABEL,
         "description": _TEXT,
         "arguments": arguments,
         "depends_on": _LABELS,
         "on_failure": _bare("on_failure"),
-        "when": {"anyOf": [_TEXT, NULL]},
+        "when": _TEXT,
         "run_if": _bare("run_if"),
         **_MAP,
-        **effect,
-        "timeout": {"anyOf": [_WHOLE_SECONDS, NULL]},
-        **({} if tool.effect is Effect.Safe else _UNDO),
-        **limits,
     }
-    return closed(fields)
+
+
+def _arguments(
+    name: str, parameters: dict[str, Any], literal: Iterable[str], notes: list[str]
+) -> dict[str, Any]:
+    try:
+        arguments = strict_parameters(parameters, literal)
+        if limit := over_limit(arguments):
+            raise Inexpressible(limit)
+    except Inexpressible as fault:
+        notes.append(f"The arguments of {name} are not held to its schema: {fault}")
+        return AS_TEXT
+    return arguments
 
 
 def _work(limits: dict[str, Any]) -> dict[str, Any]:
@@ -172,11 +209,10 @@ def _question() -> dict[str, Any]:
 
 
 def _wait(until: dict[str, Any]) -> dict[str, Any]:
-    """A wait in one of its forms. What distinguishes it comes first. An empty condition is none: a
-    vendor takes 16 unions in all."""
+    """A wait in one of its forms. What distinguishes it comes first."""
     kind = {"kind": constant(NodeKind.Processing.value)}
     said = _named("description", "on_failure")
-    return closed({**until, **kind, **_LABEL, **said, **_ORDER, "when": _TEXT})
+    return closed({**until, **kind, **_LABEL, **said, **_ORDER})
 
 
 def _bare(name: str) -> dict[str, Any]:
@@ -200,11 +236,11 @@ def may_be_empty(schema: Mapping[str, Any]) -> dict[str, Any]:
     return closed({"tasks": tasks})
 
 
-def plain_schema(tools: Toolbox) -> dict[str, Any]:
+def plain_schema(tools: Toolbox, plans: OfferedPlans = NO_PLANS) -> dict[str, Any]:
     """A schema that leaves it to the compiler which fields go together."""
     fields = {name: dict(schema) for name, schema in _FIELDS.items()}
-    del fields["limits"]
-    fields |= _limits(tools)
+    del fields["limits"], fields["plan"]
+    fields |= _limits(tools) | ({"plan": {"enum": sorted(plans)}} if plans else {})
     names = [tool.name for tool in tools]
     if 0 < len(names) <= MOST_LISTED:
         fields["tool"] = {"enum": names}
@@ -217,8 +253,11 @@ def plain_schema(tools: Toolbox) -> dict[str, Any]:
     return _plan(task)
 
 
-def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraft:
-    """The task that ``value`` is, as far as it is well-formed; the rest becomes faults.
+def draft_of(
+    value: Any, place: int, tools: Toolbox, faults: Faults, plans: OfferedPlans = NO_PLANS
+) -> TaskDraft:
+    """The task that ``value`` is, as far as it is well-formed; the rest becomes faults. A plan that
+    it names is written out.
 
     Arguments may have the strict form or the tool's own. Optional fields that are empty count as
     left out. ``place`` is its place in the list, from 1.
@@ -236,18 +275,24 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
         fix = faults.nearest(key, _FIELDS) or "a task has: " + ", ".join(_FIELDS)
         faults.add("there is no such field", task=name, field=excerpt(key), fix=fix)
     if "for_each" not in raw:
-        raw.pop("max_items", None)
-        raw.pop("on_item_failure", None)  # a model fills it in anyway
+        for field in ("max_items", "concurrency", "on_item_failure"):
+            raw.pop(field, None)  # a model fills it in anyway
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)
+    if isinstance(raw.get("for_each"), list):
+        raw["for_each"] = msgspec.json.encode(raw["for_each"]).decode()
+    called = raw.get("plan")
+    if isinstance(called, str) and called.strip() in plans and "arguments" in raw:
+        parameters = plan_parameters(plans[called.strip()])
+        raw["arguments"] = own_arguments(raw["arguments"], parameters)
     if "undo" in raw:
         raw["undo"] = _undo(raw["undo"], tools)
     resources = _texts(raw, "resources", name, faults)
     addresses = _texts(raw, "attachments", name, faults)
     if addresses:
         raw["attachments"] = [attachment_for(address) for address in addresses]
-    draft = task_from(raw, place, faults)
+    draft = with_offered_plan(task_from(raw, place, faults), name, plans, tools, faults)
     if resources:
         draft.description += f"\nNeeds: {', '.join(resources)}."
     return draft
@@ -268,6 +313,8 @@ def _undo(value: Any, tools: Toolbox) -> Any:
 
 
 def _is_said(key: str, item: Any) -> bool:
+    if key in _NONE_AS_ZERO and item == 0:
+        return False
     return key not in _OPTIONAL or item not in _NOTHING
 
 

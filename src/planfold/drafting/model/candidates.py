@@ -17,9 +17,11 @@ from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
+from planfold.drafting.model.offered_plans import NO_PLANS, OfferedPlans
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
 from planfold.planner.references import ITEM, OF_UNDO, find_references, whole_reference
+from planfold.planner.sub_plans import ROUTE
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec, Undo
 from planfold.tools.tool import Tool, Toolbox
 
@@ -45,7 +47,7 @@ class Candidates:
     not, with the reason ("has failed"). A new task whose label is in ``replaceable`` takes the id
     given there; all others get ids above ``above`` and above every known one. Accepted tasks are
     ``proposed``, and ``tainted`` where the model has read untrusted text. None has a milder effect
-    than its tool declares.
+    than its tool declares. ``plans`` are those that tasks may run.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class Candidates:
         replaceable: Mapping[str, int] | None = None,
         above: int = 0,
         tainted: bool = False,
+        plans: OfferedPlans = NO_PLANS,
     ) -> None:
         self.accepted: dict[int, TaskSpec] = {}
+        self.plans = plans
         self.round = 0
         self.offered = 0
         self._tools = tools
@@ -142,7 +146,7 @@ class Candidates:
     ) -> tuple[list[TaskSpec], list[Fault]]:
         plan = PlanDraft(tasks=[candidate.draft for candidate in pending])
         try:  # without ids, so that faults name the tasks as the model does
-            compile_plan(plan, self._tools, existing=self._known)
+            self._compiled(plan, self._known)
         except InvalidPlan as invalid:
             faulty = {excerpt(c.label) for c in pending if c.faults}
             return [], [*own, *(f for f in invalid.faults if f.task not in faulty)]
@@ -150,7 +154,7 @@ class Candidates:
             return [], own
         ids = {self._id_for(c.label, place): c for place, c in enumerate(pending)}
         plan.tasks = [msgspec.structs.replace(c.draft, id=i) for i, c in ids.items()]
-        specs = compile_plan(plan, self._tools, existing=self._known)
+        specs = self._compiled(plan, self._known)
         return [self._accept(ids[spec.id], spec) for spec in specs], []
 
     @property
@@ -161,7 +165,7 @@ class Candidates:
     def _candidate(self, value: Any) -> _Candidate:
         faults = Faults()
         place = self.offered
-        draft = draft_of(value, place, self._tools, faults)
+        draft = draft_of(value, place, self._tools, faults, self.plans)
         if draft.label is None:
             draft.label = self._free_label(place)
         candidate = _Candidate(draft.label, value, draft, self.round)
@@ -225,13 +229,16 @@ class Candidates:
         task_id = self._id_for(candidate.label)
         draft = msgspec.structs.replace(candidate.draft, id=task_id)
         try:
-            (spec,) = compile_plan(PlanDraft(tasks=[draft]), self._tools, existing=needed)
+            (spec,) = self._compiled(PlanDraft(tasks=[draft]), needed)
         except InvalidPlan as invalid:
             ids = {task_id: candidate}
             candidate.faults = [_renamed(fault, ids) for fault in invalid.faults]
             return None
         self._pending.remove(candidate)
         return self._accept(candidate, spec)
+
+    def _compiled(self, plan: PlanDraft, known: Mapping[int, TaskSpec]) -> tuple[TaskSpec, ...]:
+        return compile_plan(plan, self._tools, existing=known, drafted=self.accepted.keys())
 
     def _names_in(self, draft: TaskDraft) -> dict[str, None]:
         tool = self._tools.get(draft.tool) if draft.tool else None
@@ -301,6 +308,8 @@ def least_effect(spec: TaskSpec, tool: Tool | None) -> Effect:
     the tool declares. Work without a tool is always ``once``."""
     if spec.kind is NodeKind.Clarification:
         return Effect.Safe
+    if spec.wait is not None and spec.wait.plan is not None:
+        return spec.effect  # of the tasks of that plan, which the model has not written
     declared = tool.effect if tool is not None else Effect.Once
     return max(spec.effect, declared, key=_SEVERITY.__getitem__)
 
@@ -308,7 +317,8 @@ def least_effect(spec: TaskSpec, tool: Tool | None) -> Effect:
 def _is_same(draft: TaskDraft, spec: TaskSpec) -> bool:
     """Whether ``draft`` repeats ``spec``, which an earlier attempt has added to the plan."""
     tool = spec.tool.name if spec.tool else None
-    return draft.description.strip() == spec.description.strip() and draft.tool == tool
+    called = draft.tool if draft.plan is None else ROUTE
+    return draft.description.strip() == spec.description.strip() and called == tool
 
 
 def _closed_fault(candidate: _Candidate, name: str, reason: str) -> Fault:

@@ -119,8 +119,12 @@ def _line(task: Task, kept: set[int], width: int) -> str:
         line["label"] = task.spec.label
     line["status"] = "stays, planned" if task.id in kept else status
     line["description"] = truncate_middle(task.description, DESCRIBED)
-    if task.tool is not None:
+    if task.spec.wait is not None and task.spec.wait.plan is not None:
+        line["plan"] = task.spec.wait.plan.get("title", "")
+    elif task.tool is not None:
         line["tool"] = task.tool.name
+    if status == TaskStatus.Planned.value:
+        line |= _decides(task.spec)
     if task.result is not None and width:
         said = task.result
         text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
@@ -130,3 +134,13 @@ def _line(task: Task, kept: set[int], width: int) -> str:
     if task.error is not None and width:
         line["error"] = compact_error_message(task.error, max(width, 200))
     return msgspec.json.encode(line).decode()
+
+
+def _decides(spec: TaskSpec) -> dict[str, str]:
+    """When and how often a task that has not started would run."""
+    said = {
+        "when": spec.when,
+        "run_if": None if spec.run_if == "completed" else spec.run_if,
+        "for_each": None if spec.for_each is None else spec.for_each.items,
+    }
+    return {field: value for field, value in said.items() if value is not None}

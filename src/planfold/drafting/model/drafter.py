@@ -16,6 +16,7 @@ from planfold.drafting.draft import Fault
 from planfold.drafting.faults import excerpt
 from planfold.drafting.model.answer import answer_form, may_be_empty
 from planfold.drafting.model.candidates import Candidates
+from planfold.drafting.model.offered_plans import NO_PLANS, OfferedPlans, plan_lines
 from planfold.drafting.model.streaming import TaskReader
 from planfold.llm.model import (
     Answer,
@@ -27,6 +28,7 @@ from planfold.llm.model import (
 )
 from planfold.llm.untrusted_text import fenced
 from planfold.planner.tasks import Attachment, FileRef, ImageRef, Link, TaskSpec
+from planfold.shared_limits import SharedLimit
 from planfold.tools.tool import Toolbox
 
 REPAIRS: Final = 3  # rounds in which the model may correct its plan
@@ -94,8 +96,8 @@ async def draft_tasks(
     The compiler's faults go back to the model, at most ``repairs`` times. Returns for any
     answer; exceptions of ``ask`` that are not about the model pass through.
     """
-    messages = opening(wish, tools)
-    form = answer_form(tools)
+    messages = opening(wish, tools, candidates.plans)
+    form = answer_form(tools, candidates.plans)
     first: tuple[Fault, ...] = ()
     found: list[Fault] = []
     for number in range(1, repairs + 2):
@@ -118,9 +120,11 @@ async def draft_tasks(
     return Drafted(number, tuple(found), first_faults=first)
 
 
-def opening(wish: Wish, tools: Toolbox) -> tuple[Message, ...]:
-    """The conversation before the model's first turn."""
-    system = prompt("system", tools=_tool_lines(tools))
+def opening(wish: Wish, tools: Toolbox, plans: OfferedPlans = NO_PLANS) -> tuple[Message, ...]:
+    """The conversation before the model's first turn. ``plans`` are those that tasks may run."""
+    system = prompt("system", offers=_offers(tools, plans), tools=_tool_lines(tools))
+    if plans:
+        system += f"\n\nPlans\n{plan_lines(plans)}"
     if wish.instructions:
         system += f"\n{wish.instructions}\n"
     parts = [f"Request:\n{wish.text}"]
@@ -226,6 +230,20 @@ def _repair(answer: Answer, found: list[Fault], candidates: Candidates) -> tuple
     text = prompt("repair", faults="\n".join(listed), accepted=", ".join(labels) or "nothing")
     turns = (Message("assistant", answer.text),) if answer.text else ()
     return (*turns, Message("user", text))
+
+
+def _offers(tools: Toolbox, plans: OfferedPlans) -> str:
+    """The rules of what is there in this workspace only, each on a line of its own."""
+    rules = [prompt("plans")] if plans else []
+    if tools.limits:
+        names = (f"{name} ({_bounds(tools.limits[name])})" for name in sorted(tools.limits))
+        rules.append(prompt("limits", limits=", ".join(names)))
+    return "".join(f"\n{rule}" for rule in rules)
+
+
+def _bounds(limit: SharedLimit) -> str:
+    at_once = "" if limit.concurrency is None else f"{limit.concurrency} at once"
+    return ", ".join(filter(None, (limit.rate, at_once)))
 
 
 def _tool_lines(tools: Toolbox) -> str:

@@ -15,9 +15,12 @@ import msgspec
 NULL: Final = {"type": "null"}
 REFERENCE: Final = {
     "type": "string",
-    "pattern": r"^\$[A-Za-z0-9_-]+(:status|:error|\??(\.[A-Za-z0-9_]+|\[[0-9]+\])*)$",
+    "pattern": r"^\$[A-Za-z0-9_-]+(:status|:error|\??(\.[A-Za-z0-9_]+|\[[0-9]+\])*"
+    r"( \?\? (-?[0-9]+|null|true|false|\[\]))?)$",
     "description": "The result of an earlier task.",
 }
+# A reference to a list; empty: none. A vendor's grammar takes no quotes in a pattern.
+LIST: Final = r"^(\$[A-Za-z0-9_-]+\??(\.[A-Za-z0-9_]+|\[[0-9]+\])*( \?\? \[\])?)?$"
 AS_TEXT: Final = {
     "type": "string",
     "description": "A JSON object, written as a text, as the tool's parameters ask.",
