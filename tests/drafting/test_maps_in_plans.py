@@ -233,3 +233,24 @@ def test_a_compiled_map_is_checked_again_as_it_is() -> None:
     check_tasks(specs, TOOLS, {})
     assert draft_of(specs[1]).for_each == "$1.all"
     assert compile_plan(PlanDraft(tasks=[draft_of(spec) for spec in specs]), TOOLS) == specs
+
+
+def test_a_list_may_be_written_as_a_list() -> None:
+    expected = compiled(echo("each", arguments={"n": "$item"}, for_each='["eu",2]'))
+    assert compiled(echo("each", arguments={"n": "$item"}, for_each=["eu", 2])) == expected
+    for text, name in (
+        ("tasks: [{description: each, label: each, tool: echo, for_each: [eu, 2], ", "p.yaml"),
+        ('{"tasks": [{"description": "each", "label": "each", "tool": "echo", ', "p.json"),
+    ):
+        rest = 'arguments: {n: $item}}]' if name == "p.yaml" else (
+            '"for_each": ["eu", 2], "arguments": {"n": "$item"}}]}'
+        )  # fmt: skip
+        assert compile_plan(load_plan(text + rest, source=name), TOOLS) == expected
+
+
+@pytest.mark.parametrize("items", [["$find.x"], ["$params.x"], [object()], {"a": 1}, 5])
+def test_a_list_with_references_or_of_other_things_is_refused(items: Any) -> None:
+    draft = PlanDraft(tasks=[echo("each", arguments={"n": "$item"}, for_each=items)])
+    with pytest.raises(InvalidPlan) as fault:
+        compile_plan(draft, TOOLS)
+    assert {each.field for each in fault.value.faults} == {"for_each"}

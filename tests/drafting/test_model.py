@@ -458,7 +458,7 @@ def test_the_plain_schema_holds_what_is_asked_for() -> None:
     schema = plain_schema(TOOLS)
     jsonschema_rs.meta.validate(schema)
     valid = jsonschema_rs.Draft202012Validator(schema)
-    example = prompt("system", tools="").partition("Example: ")[2].partition("\n")[0]
+    example = prompt("system", offers="", tools="").partition("Example: ")[2].partition("\n")[0]
     assert valid.is_valid({"tasks": [call("a"), work("b", "a", resources=["a GPU"])]})
     assert not valid.is_valid({"tasks": [call("a", "unknown")]})
     assert not valid.is_valid({"tasks": [work("a", done=True)]})

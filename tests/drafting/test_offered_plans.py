@@ -230,7 +230,7 @@ def test_parameters_have_the_form_of_a_tools() -> None:
 
 def test_a_model_that_replans_sees_what_decides_about_a_task() -> None:
     tasks, faults = planned(
-        {"label": "ask", "kind": "clarification", "description": "?"},
+        {"label": "ask", "kind": "processing", "description": "?"},
         task("a", "deploy.md", {"region": "$ask"}, when="$ask != 'none'", run_if="ended"),
         task("b", "deploy.md", {"region": "$item"}, for_each="$ask"),
     )

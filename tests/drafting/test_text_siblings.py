@@ -786,3 +786,11 @@ def test_the_links_of_a_label_are_those_of_its_items() -> None:
 def test_a_paragraph_that_only_leads_on_is_a_note() -> None:
     text = "# T\n\n1. Begin\n\nThen continue to [End](#end).\n\n## End\n\n1. Stop\n"
     assert plan(text) == ["work Begin", "work Stop"]
+
+
+@pytest.mark.parametrize("above", ["", "# Another\n\n1. Rest\n\n#"])
+def test_a_section_is_not_the_detail_of_an_item_of_its_own(above: str) -> None:
+    draft = parse_text(f"{above}# Call Ann\n\n1. Run `true` {{#a}}\n2. Call Ann\n3. Run `false`\n")
+    said = [task.description for task in draft.tasks]
+    assert said[-3:] == ["Run `true`", "Call Ann", "Run `false`"]
+    assert draft.tasks[-3].label == "a"

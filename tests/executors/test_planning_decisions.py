@@ -148,7 +148,7 @@ async def test_what_a_model_planned_is_undone_when_it_fails(tmp_path: Path) -> N
     async with app_with(tmp_path, ScriptedModel([answer], chunk=9)) as app:
         plan = await planned(app, undo="always")
         assert plan.status is PlanStatus.Failed
-        assert plan.task("tell").result == {"id": "kept-Permanent: enough"}
+        assert plan.task("tell").result["id"].startswith("kept-Permanent: enough")
         assert [item.undone for item in plan.task("each").items] == [True, True]
 
 

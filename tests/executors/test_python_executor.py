@@ -135,7 +135,7 @@ class TestDecorator:
 
         cases: list[tuple[Callable[..., Any], str]] = [
             (star, "take a list"),
-            (custom, "'custom': a parameter's type"),
+            (custom, "'custom': the type of its parameter 'x'"),
             (generator, "is a generator"),
             (unknown, "cannot be resolved.*Nowhere"),
             (lambda: 1, "needs a name"),

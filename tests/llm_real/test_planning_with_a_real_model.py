@@ -10,23 +10,23 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from planfold.drafting.draft import Fault
 from planfold.drafting.model.answer import answer_form
 from planfold.drafting.model.candidates import Candidates
-from planfold.drafting.model.drafter import Wish, draft_tasks
+from planfold.drafting.model.drafter import Drafted, Wish, draft_tasks
 from planfold.drafting.model.streaming import find_plan
 from planfold.executors.files.tools import EDIT_FILE, LIST_FILES, READ_FILE, WRITE_FILE
 from planfold.executors.http import HTTP
 from planfold.executors.shell import SHELL
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, Request
-from planfold.planner.tasks import Effect, NodeKind
+from planfold.planner.tasks import Effect, NodeKind, TaskSpec
 from planfold.providers.models import open_models
 from planfold.tools.tool import Tool, Toolbox
 
@@ -104,6 +104,18 @@ CASES: list[tuple[list[Tool], list[str]]] = [
 ]
 
 
+# Close to the example of the instructions, which is all that so small a model can follow.
+DECIDING = [
+    "Fetch the list of articles at https://example.org/articles.json and summarise each of them",
+    "Fetch https://example.org/books.json, and describe every book in the list in one sentence",
+    "Fetch https://example.org/list.json, then fetch each address in it",
+    "Fetch https://example.org/status.json; only if its number is above 80, tell the team",
+    "Ask me whether to translate the page, and translate it only if I say yes",
+    "Fetch the list of articles at https://example.org/a.json. Only if there is more than one, "
+    "say what they have in common",
+]
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     python = os.environ.get("LLM_PYTHON")
@@ -129,19 +141,65 @@ def is_structural(fault: Fault) -> bool:
     )  # fmt: skip
 
 
-async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(
-    address: str, pytestconfig: pytest.Config
-) -> None:
+Say = Callable[[str], None]
+
+
+@pytest.fixture
+def said(pytestconfig: pytest.Config) -> Say:
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
 
-    def said(line: str) -> None:
-        reporter.write_line(line)
+    def line(text: str) -> None:
+        reporter.write_line(text)
         reporter.flush()
 
-    endpoint = ModelEndpoint(
-        "openai:smollm2", base_url=f"{address}/v1", timeout=1_800, max_tokens=ANSWER_TOKENS
-    )
-    models = open_models({"small": endpoint}, {})
+    return line
+
+
+class Drafting(NamedTuple):
+    """What the model wrote to a wish, and what the compiler made of it."""
+
+    answers: list[Answer]
+    drafted: Drafted
+    accepted: list[TaskSpec]
+
+    @property
+    def written(self) -> list[dict[str, Any]]:
+        """The tasks of all answers, right or wrong."""
+        found = (find_plan(answer.text)[0] for answer in self.answers)
+        return [task for tasks in found for task in tasks if isinstance(task, dict)]
+
+
+class SmallModel:
+    """The model behind the server."""
+
+    def __init__(self, address: str) -> None:
+        endpoint = ModelEndpoint(
+            "openai:smollm2", base_url=f"{address}/v1", timeout=1_800, max_tokens=ANSWER_TOKENS
+        )
+        self.models = open_models({"small": endpoint}, {})
+
+    async def draft(self, text: str, toolbox: Toolbox, repairs: int) -> Drafting:
+        answers: list[Answer] = []
+
+        async def ask(number: int, request: Request, on_text: Callable[[str], None]) -> Answer:
+            answers.append(await self.models("small").ask(request, on_text=on_text))
+            return answers[-1]
+
+        candidates = Candidates(toolbox)
+        wish = Wish(text=text)
+        drafted = await draft_tasks(wish, toolbox, candidates, ask, repairs=repairs)
+        assert not drafted.stopped, drafted.stopped
+        return Drafting(answers, drafted, list(candidates.accepted.values()))
+
+
+@pytest.fixture
+async def small(address: str) -> AsyncIterator[SmallModel]:
+    model = SmallModel(address)
+    yield model
+    await model.models.close()
+
+
+async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(small: SmallModel, said: Say) -> None:
     wrong: list[str] = []
     kinds = dict.fromkeys(NodeKind, 0)
     seconds = 0.0
@@ -149,23 +207,14 @@ async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(
         toolbox = Toolbox(tools)
         assert not answer_form(toolbox).notes
         for text in wishes:
-            answers: list[Answer] = []
-
-            async def ask(number: int, request: Request, on_text: Callable[[str], None]) -> Answer:
-                answers.append(await models("small").ask(request, on_text=on_text))  # noqa: B023
-                return answers[-1]  # noqa: B023
-
-            candidates = Candidates(toolbox)
-            drafted = await draft_tasks(Wish(text=text), toolbox, candidates, ask, repairs=0)
-            assert not drafted.stopped, drafted.stopped
-            (answer,) = answers
-            faults = [fault for fault in drafted.first_faults if fault.message != BROKE_OFF]
+            drafting = await small.draft(text, toolbox, repairs=0)
+            (answer,) = drafting.answers
+            faults = [f for f in drafting.drafted.first_faults if f.message != BROKE_OFF]
             structural = [str(fault) for fault in faults if is_structural(fault)]
-            tasks = [each for each in find_plan(answer.text)[0] if isinstance(each, dict)]
-            written = len(tasks)
+            written = len(drafting.written)
             if structural or not written:
                 wrong.append(f"{text}: {structural or 'no task'}\n{answer.text}")
-            for task in tasks:
+            for task in drafting.written:
                 kinds[NodeKind(task["kind"])] += 1
             seconds += answer.seconds
             said(
@@ -173,7 +222,31 @@ async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(
                 f"{len(faults) - len(structural)} others, {answer.usage.input_tokens} tokens in, "
                 f"{answer.usage.output_tokens} out, {answer.finish}, {answer.seconds:.0f} s"
             )
-    await models.close()
     said(f"{dict(kinds)}, {20 - len(wrong)} of 20, {seconds / 20:.0f} s each")
     assert not wrong, "\n".join(wrong)
     assert kinds[NodeKind.ToolCall] >= 10
+
+
+async def test_it_plans_maps_and_conditions(small: SmallModel, said: Say) -> None:
+    """Of a model this small not every wish, but each of both passes the compiler."""
+    maps, conditions = 0, 0
+    for text in DECIDING:
+        drafting = await small.draft(text, Toolbox([HTTP]), repairs=1)
+        structural = [str(f) for f in drafting.drafted.first_faults if is_structural(f)]
+        assert not [each for each in structural if BROKE_OFF not in each]
+        found = [spec for spec in drafting.accepted if spec.for_each or spec.when]
+        maps += sum(spec.for_each is not None for spec in found)
+        conditions += sum(spec.when is not None for spec in found)
+        written = [
+            {key: task[key] for key in ("for_each", "when") if task.get(key)}
+            for task in drafting.written
+        ]
+        said(
+            f"{text}: {drafting.drafted.rounds} rounds, wrote {written}, accepted "
+            f"{[(s.label, s.for_each and s.for_each.items, s.when) for s in found]} of "
+            f"{len(drafting.accepted)} tasks, {drafting.drafted.why or 'complete'}, "
+            f"{sum(answer.seconds for answer in drafting.answers):.0f} s"
+        )
+    said(f"{maps} maps and {conditions} conditions accepted")
+    assert maps
+    assert conditions

@@ -20,7 +20,7 @@ from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.maps import check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
-from planfold.drafting.shape import checked_tasks
+from planfold.drafting.shape import checked_tasks, for_each_text
 from planfold.drafting.shared_limits import check_shared_limits, shared_limits_of
 from planfold.drafting.sub_plans import check_sub_plan, sub_plan_call
 from planfold.drafting.undo import UndoChecks, undo_of
@@ -118,8 +118,8 @@ def _check_task(
             links.add_references(place, arguments, tool)
     if task.key is not None:
         links.add_references(place, {"key": task.key}, None, within="")
-    if task.for_each is not None:
-        links.add_list(place, task.for_each.strip(), tools)
+    if (listed_text := for_each_text(task)) is not None:
+        links.add_list(place, listed_text, tools)
     if task.when is not None:
         links.add_conditions(place, task.when, tools)
     return size

@@ -8,6 +8,7 @@ from typing import Any, Final
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.fields import kind_of
+from planfold.drafting.shape import for_each_text
 from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item, written_list
 from planfold.planner.references import (
     ITEM,
@@ -23,22 +24,21 @@ _ONLY_OF_MAPS: Final = ("max_items", "concurrency", "on_item_failure", "item_lab
 
 def check_map(task: TaskDraft, name: str, faults: Faults) -> None:
     """Every check of a map that needs no other task and no tool."""
-    if task.for_each is None:
+    if (written := for_each_text(task)) is None:
         for field in _ONLY_OF_MAPS:
             if getattr(task, field) is not None:
                 fix = "add for_each, or leave it out"
                 faults.add("is only for a map", task=name, field=field, fix=fix)
         return
-    written = task.for_each.strip()
     whole = whole_reference(written)
     if written_list(written) is not None:
         if "$" in written:
             fix = "write \\u0024 for a dollar sign"
-            message = "a list in JSON holds no references"
+            message = "a list that is written out holds no references"
             faults.add(message, task=name, field="for_each", fix=fix)
     elif whole is None or whole.about or whole.target in ITEM:
-        message = f"{excerpt(task.for_each)} is not a reference to a list"
-        fix = "write one reference, such as $fetch.invoices, or a list in JSON"
+        message = f"{excerpt(written)} is not a reference to a list"
+        fix = "write one reference, such as $fetch.invoices, or a list"
         faults.add(message, task=name, field="for_each", fix=fix)
     if task.done:
         faults.add(
@@ -86,7 +86,7 @@ def _check_element(task: TaskDraft, name: str, faults: Faults) -> None:
 
 def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
     """The map of a checked task, in which labels are replaced by ids."""
-    if task.for_each is None:
+    if (written := for_each_text(task)) is None:
         return None
     said = {
         "max_items": task.max_items,
@@ -95,4 +95,4 @@ def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
         "label": task.item_label,
     }
     given: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
-    return ForEach(items=rename_whole(task.for_each.strip(), ids), **given)
+    return ForEach(items=rename_whole(written, ids), **given)

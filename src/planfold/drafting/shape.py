@@ -35,7 +35,7 @@ _WANTED: Final = {
     "on_failure": "stop or continue",
     "when": "a condition in CEL, in quotes, such as $disk.percent > 80",
     "run_if": "completed, failed or ended",
-    "for_each": "a reference to a list, in quotes, such as $fetch.invoices",
+    "for_each": "a reference to a list, in quotes, such as $fetch.invoices, or the list itself",
     "max_items": "a whole number from 1 on, without quotes",
     "concurrency": "a whole number from 1 on, without quotes",
     "on_item_failure": "stop or continue",
@@ -65,7 +65,10 @@ def task_name(task_id: object, label: object, place: int) -> str:
 
 
 def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
-    """A task with every field of ``raw`` that is well-formed; the others become faults."""
+    """A task with every field of ``raw`` that is well-formed; the others become faults. A list
+    that it is a map of is written as JSON."""
+    if isinstance(raw.get("for_each"), (list, tuple)):
+        raw = {**raw, "for_each": _list_in_json(raw["for_each"])}
     try:
         return msgspec.convert(raw, TaskDraft)
     except (msgspec.ValidationError, UnicodeError, RecursionError):
@@ -91,7 +94,8 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
         try:
             # Odd keys are left to the check of the arguments, which says where they are.
             odd = field == "arguments" and isinstance(value, dict)
-            good[field] = value if odd else msgspec.convert(value, _TYPES[field])
+            kind = str | None if field == "for_each" else _TYPES[field]
+            good[field] = value if odd else msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             _explain(str(error), name, field, value, faults)
         except (UnicodeError, RecursionError):
@@ -100,6 +104,18 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
         fix = "say what the task does"
         faults.add("is missing", task=name, field="description", fix=fix)
     return TaskDraft(**good)
+
+
+def _list_in_json(value: object) -> object:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError):
+        return {}  # which is a fault
+
+
+def for_each_text(task: TaskDraft) -> str | None:
+    """What a checked task is a map of: a reference, or a list in JSON."""
+    return task.for_each.strip() if isinstance(task.for_each, str) else None
 
 
 def _inner_plan(raw: Mapping[str, Any], task: str, faults: Faults) -> PlanDraft:

@@ -41,7 +41,8 @@ class Signature:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             detail = str(error).splitlines()[-1] if str(error) else ""
             raise ConfigurationError(
-                f"tool {tool!r}: a parameter's type cannot be made from JSON: {detail or first}"
+                f"tool {tool!r}: the type of {_not_of_json(fields)} cannot be read from JSON: "
+                f"{detail or first}; annotate it with types that JSON has, or with Any"
             ) from error
 
     def bind(self, context: TaskContext) -> tuple[list[Any], dict[str, Any]]:
@@ -130,6 +131,16 @@ class Signature:
         if components:
             root["$defs"] = components
         return root
+
+
+def _not_of_json(fields: _Fields) -> str:
+    """The first parameter whose type has no JSON schema."""
+    for name, kind, *_ in fields:
+        try:
+            msgspec.json.schema(kind)
+        except (TypeError, ValueError, NameError):
+            return f"its parameter {name!r}"
+    return "a parameter"
 
 
 def _json_default(default: Any) -> Any:

@@ -27,6 +27,7 @@ from planfold.drafting.model.offered_plans import (
 )
 from planfold.drafting.model.strict import (
     AS_TEXT,
+    CONDITION,
     LIST,
     NULL,
     Inexpressible,
@@ -88,7 +89,7 @@ _LABELS: Final = {"type": "array", "items": {**_TEXT, "pattern": "^[A-Za-z0-9_-]
 # 16 unions in all, most of which are left to the arguments.
 _ORDER: Final = {
     "depends_on": _LABELS,
-    "when": _TEXT,
+    "when": {**_TEXT, "pattern": CONDITION},
     "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
 }
 _MAP: Final = {
@@ -174,10 +175,8 @@ def _called(arguments: dict[str, Any]) -> dict[str, Any]:
         **_LABEL,
         "description": _TEXT,
         "arguments": arguments,
-        "depends_on": _LABELS,
         "on_failure": _bare("on_failure"),
-        "when": _TEXT,
-        "run_if": _bare("run_if"),
+        **_ORDER,
         **_MAP,
     }
 
@@ -280,8 +279,6 @@ def draft_of(
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)
-    if isinstance(raw.get("for_each"), list):
-        raw["for_each"] = msgspec.json.encode(raw["for_each"]).decode()
     called = raw.get("plan")
     if isinstance(called, str) and called.strip() in plans and "arguments" in raw:
         parameters = plan_parameters(plans[called.strip()])

@@ -18,6 +18,7 @@ from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
 from planfold.drafting.model.offered_plans import NO_PLANS, OfferedPlans
+from planfold.drafting.shape import for_each_text
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
 from planfold.planner.references import ITEM, OF_UNDO, find_references, whole_reference
@@ -256,8 +257,8 @@ class Candidates:
             with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
                 wanted = read_condition(draft.when).references.values()
                 names |= dict.fromkeys(reference.target for reference in wanted)
-        if draft.for_each is not None:
-            listed = whole_reference(draft.for_each.strip())
+        if (written := for_each_text(draft)) is not None:
+            listed = whole_reference(written)
             names |= {} if listed is None else {listed.target: None}
             names = {name: None for name in names if name not in ITEM}
         names.pop(draft.label or "", None)  # that one waits for itself: the compiler says so

@@ -21,6 +21,8 @@ REFERENCE: Final = {
 }
 # A reference to a list; empty: none. A vendor's grammar takes no quotes in a pattern.
 LIST: Final = r"^(\$[A-Za-z0-9_-]+\??(\.[A-Za-z0-9_]+|\[[0-9]+\])*( \?\? \[\])?)?$"
+# A condition; empty: none. It refers to a result first, so words alone are none.
+CONDITION: Final = r"^([!(a-z]*\$[A-Za-z0-9_-]+[A-Za-z0-9 $'.,:()<>=!&|?+*/%_\[\]-]*)?$"
 AS_TEXT: Final = {
     "type": "string",
     "description": "A JSON object, written as a text, as the tool's parameters ask.",

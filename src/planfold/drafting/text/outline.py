@@ -303,15 +303,18 @@ def _name(text: str) -> str:
 
 
 def _place(plan: Group, details: dict[str, tuple[Group, Group]]) -> None:
-    """Put a section behind the item of a list that it is about: they have the same name."""
-    inner = [plan]
+    """Put a section behind the item of a list that it is about: they have the same name. A section
+    is never about an item of its own."""
+    inner = [(plan, (plan,))]
     while inner:
-        group = inner.pop()
+        group, around = inner.pop()
         for place, part in enumerate(group.parts):
             if isinstance(part, Group):
-                inner.append(part)
-            elif found := details.pop(_name(part.reading.description), None):
-                section, outer = found
+                inner.append((part, (*around, part)))
+                continue
+            name = _name(part.reading.description)
+            if name in details and not any(details[name][0] is each for each in around):
+                section, outer = details.pop(name)
                 if part.id == 0 and section is not group and section in outer.parts:
                     outer.parts.remove(section)
                     group.parts[place] = Group(parts=[part, section], head=part)
