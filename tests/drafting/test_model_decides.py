@@ -47,7 +47,7 @@ def test_the_strict_form_says_everything_and_is_read() -> None:
         strict_call("list"),
         strict_call("each", "echo", "$item", for_each="$list.stdout", concurrency=3,
                     on_item_failure="continue", undo=undo, limits=["door"]),
-        strict_call("known", "echo", "$item", for_each=["eu", "us"], timeout=60, stall_timeout=9),
+        strict_call("known", "echo", "$item", for_each="$each ?? []", timeout=60, stall_timeout=9),
         strict_call("tell", when="size($each) > 1 && $list:status == 'completed'", run_if="ended"),
         strict_wait("soon", wait=60),
         strict_wait("paid", wait_for="payment.settled", key="$list.stdout", timeout=9),
@@ -62,7 +62,7 @@ def test_the_strict_form_says_everything_and_is_read() -> None:
     assert each.for_each == ForEach(items="$1.stdout", concurrency=3, on_item_failure="continue")
     assert each.undo is not None
     assert (each.undo.tool.arguments["argv"], each.limits) == (["rm", "$self.stdout"], ("door",))
-    assert known.for_each == ForEach(items='["eu","us"]')
+    assert known.for_each == ForEach(items="$2 ?? []")
     assert (known.timeout, known.stall_timeout) == (60.0, 9.0)
     assert (tell.depends_on, tell.run_if) == ((1, 2), "ended")
     assert soon.wait == Wait(seconds=60.0)
@@ -75,6 +75,11 @@ def test_the_strict_form_says_everything_and_is_read() -> None:
         ("for_each", "$list.files[0].names ?? []", True),
         ("for_each", "$list?.files", True),
         ("for_each", "all files", False),
+        ("for_each", ["a", "b"], False),
+        ("when", "$list.stdout.contains('a') && size($list.stdout) > 1", True),
+        ("when", "!$list.ok", True),
+        ("when", "the list is long", False),
+        ("when", None, False),
         ("for_each", "list.files", False),
         ("concurrency", -1, False),
         ("on_item_failure", None, False),

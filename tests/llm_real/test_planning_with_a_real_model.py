@@ -26,6 +26,7 @@ from planfold.executors.http import HTTP
 from planfold.executors.shell import SHELL
 from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Answer, Request
+from planfold.planner.references import whole_reference
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec
 from planfold.providers.models import open_models
 from planfold.tools.tool import Tool, Toolbox
@@ -227,26 +228,27 @@ async def test_twenty_of_twenty_plans_are_made_of_valid_tasks(small: SmallModel,
     assert kinds[NodeKind.ToolCall] >= 10
 
 
-async def test_it_plans_maps_and_conditions(small: SmallModel, said: Say) -> None:
-    """Of a model this small not every wish, but each of both passes the compiler."""
-    maps, conditions = 0, 0
+async def test_it_writes_maps_and_conditions(small: SmallModel, said: Say) -> None:
+    """A model this small seldom writes a whole plan without a fault; what it says of maps and
+    conditions is well-formed, because the schema takes nothing else."""
+    maps: list[str] = []
+    conditions: list[str] = []
+    accepted = 0
     for text in DECIDING:
-        drafting = await small.draft(text, Toolbox([HTTP]), repairs=1)
+        drafting = await small.draft(text, Toolbox([HTTP]), repairs=0)
         structural = [str(f) for f in drafting.drafted.first_faults if is_structural(f)]
         assert not [each for each in structural if BROKE_OFF not in each]
+        lists = [task["for_each"] for task in drafting.written if task.get("for_each")]
+        whens = [task["when"] for task in drafting.written if task.get("when")]
         found = [spec for spec in drafting.accepted if spec.for_each or spec.when]
-        maps += sum(spec.for_each is not None for spec in found)
-        conditions += sum(spec.when is not None for spec in found)
-        written = [
-            {key: task[key] for key in ("for_each", "when") if task.get(key)}
-            for task in drafting.written
-        ]
+        accepted += len(found)
         said(
-            f"{text}: {drafting.drafted.rounds} rounds, wrote {written}, accepted "
-            f"{[(s.label, s.for_each and s.for_each.items, s.when) for s in found]} of "
-            f"{len(drafting.accepted)} tasks, {drafting.drafted.why or 'complete'}, "
-            f"{sum(answer.seconds for answer in drafting.answers):.0f} s"
+            f"{text}: {len(drafting.written)} tasks, maps over {lists}, conditions {whens}; "
+            f"{len(drafting.accepted)} tasks accepted, {len(found)} of these decide; "
+            f"{drafting.drafted.why or 'complete'}, {drafting.answers[0].seconds:.0f} s"
         )
-    said(f"{maps} maps and {conditions} conditions accepted")
+        maps, conditions = maps + lists, conditions + whens
+    said(f"{len(maps)} maps and {len(conditions)} conditions, {accepted} of them accepted")
     assert maps
     assert conditions
+    assert all(whole_reference(each) is not None for each in maps)

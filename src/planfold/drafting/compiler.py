@@ -67,8 +67,7 @@ def compile_plan(
         message = f"{len(tasks):,} tasks; the limit tasks is {limits.tasks:,}"
         faults.add(message, field="tasks", fix="split it into several plans")
     numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults, drafted)
-    links = Links(numbered, limits, faults)
-    checks = ArgumentChecks(limits, faults)
+    links, checks = Links(numbered, limits, faults), ArgumentChecks(limits, faults)
     undo_checks = UndoChecks(tools, limits, faults)
     effects: dict[int, Effect] = {}  # of sub-plans, by place
     size = _bytes_of([draft.title, draft.goal])

@@ -21,7 +21,7 @@ from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.model.current_plan import CurrentPlan, current_plan, has_started
 from planfold.drafting.model.drafter import Drafted, Wish, broken_off, draft_tasks, interrupted
 from planfold.drafting.model.fallback import plan_from_text
-from planfold.drafting.model.offered_plans import OfferedPlans, offered_plans
+from planfold.drafting.model.offered_plans import Offered, offered_plans
 from planfold.drafting.templates import Template
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
@@ -83,7 +83,7 @@ class PlanningExecutor:
         attached = extract_attachments(context.plan.goal)
         contents = await self._contents(context, attached) if self._attach_bytes else {}
         offered = await run_in_thread(functools.partial(self._offered, context))
-        planning = _Planning(context, self._toolbox, attached, contents, *offered)
+        planning = _Planning(context, self._toolbox, attached, contents, offered)
         if (outcome := await planning.finished()) is not None:
             return outcome
         try:
@@ -93,7 +93,7 @@ class PlanningExecutor:
             return await planning.end(Drafted(0, stopped=f"the model cannot be used: {fault}"))
         return await planning.end(await planning.draft(model))
 
-    def _offered(self, context: TaskContext) -> tuple[OfferedPlans, tuple[str, ...]]:
+    def _offered(self, context: TaskContext) -> Offered:
         workspace = Workspace(context.workspace, context.files_dir, self._database)
         read = functools.partial(read_plan_file, workspace)
         return offered_plans(self._plans, self._templates, self._toolbox, read)
@@ -122,8 +122,7 @@ class _Planning:
         toolbox: Toolbox,
         attached: list[Attachment],
         contents: dict[str, str],
-        plans: OfferedPlans,
-        left_out: tuple[str, ...],
+        offered: Offered,
     ) -> None:
         self._context = context
         self._plan = context.plan
@@ -141,9 +140,9 @@ class _Planning:
             replaceable=current.replaceable,
             above=max(self._plan.written()) if self._replans else own,
             tainted=bool(contents) or current.untrusted or untrusted,
-            plans=plans,
+            plans=offered.plans,
         )
-        self._left_out = left_out
+        self._left_out = offered.left_out
         reason = context.task.description.removeprefix(REPLANNING) if self._replans else ""
         self._wish = Wish(
             text=self._plan.goal or self._plan.title,

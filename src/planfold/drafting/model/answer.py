@@ -86,14 +86,14 @@ for _name in (
 _LABEL: Final = {"label": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"}}
 _LABELS: Final = {"type": "array", "items": {**_TEXT, "pattern": "^[A-Za-z0-9_-]{1,200}$"}}
 # Where a task has no condition, list or undo, its text is empty, and a number is 0: a vendor takes
-# 16 unions in all, most of which are left to the arguments.
+# 16 unions in all, which are left to the arguments.
 _ORDER: Final = {
     "depends_on": _LABELS,
     "when": {**_TEXT, "pattern": CONDITION},
     "run_if": {**_TEXT, "enum": list(get_args(RunIf))},
 }
 _MAP: Final = {
-    "for_each": {"anyOf": [{**_TEXT, "pattern": LIST}, {**_TEXTS, "maxItems": 50}]},
+    "for_each": {**_TEXT, "pattern": LIST},
     "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "concurrency": {"type": "integer", "minimum": 0, "maximum": 1_000},
 }

@@ -7,7 +7,7 @@ read as a path or as a plan.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,14 +26,22 @@ OfferedPlans = Mapping[str, OfferedPlan]
 """By the name that a model says. Sub-plans of a ``PlanDraft`` are written out in it."""
 
 NO_PLANS: Final[OfferedPlans] = {}
+
+
+class Offered(NamedTuple):
+    """``plans``, and for each plan file that is not offered why (``left_out``)."""
+
+    plans: OfferedPlans
+    left_out: tuple[str, ...]
+
+
 _ELEMENT: Final = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean")]}
 
 
 def offered_plans(
     files: Iterable[str], templates: Mapping[str, Template], tools: Toolbox, read: ReadPlan
-) -> tuple[OfferedPlans, tuple[str, ...]]:
-    """All templates and those plan ``files`` that ``read`` finds and that have no faults; and for
-    each of the others why it is not offered."""
+) -> Offered:
+    """All templates, and those plan ``files`` that ``read`` finds and that have no faults."""
     plans: dict[str, OfferedPlan] = {}
     left_out: list[str] = []
     for name in files:
@@ -41,7 +49,7 @@ def offered_plans(
             plans[name] = _checked(name, templates, tools, read)
         except InvalidPlan as fault:
             left_out.append(f"The plan {excerpt(name)} is not offered: {fault.faults[0]}")
-    return {**plans, **templates}, tuple(left_out)
+    return Offered({**plans, **templates}, tuple(left_out))
 
 
 def _checked(

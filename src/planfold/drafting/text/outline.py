@@ -305,7 +305,7 @@ def _name(text: str) -> str:
 def _place(plan: Group, details: dict[str, tuple[Group, Group]]) -> None:
     """Put a section behind the item of a list that it is about: they have the same name. A section
     is never about an item of its own."""
-    inner = [(plan, (plan,))]
+    inner: list[tuple[Group, tuple[Group, ...]]] = [(plan, (plan,))]
     while inner:
         group, around = inner.pop()
         for place, part in enumerate(group.parts):
