@@ -248,3 +248,28 @@ def test_a_section_has_a_condition() -> None:
     ]
     assert [task.depends_on for task in draft.tasks] == [[], [1], [2], [1, 2, 3]]
     assert [task.tool for task in draft.tasks] == ["shell"] * 4
+
+
+def test_a_task_that_has_begun_may_have_any_result_unlike_a_drafted_one() -> None:
+    [begun] = compiled(run("a"))
+    draft = PlanDraft(tasks=[TaskDraft(id=2, description="b", when="$a.url == 'x'")])
+    [spec] = compile_plan(draft, TOOLS, existing={1: begun})
+    assert spec.when == "$1.url == 'x'"
+    with pytest.raises(InvalidPlan, match="has no field 'url'"):
+        compile_plan(draft, TOOLS, existing={1: begun}, drafted=[1])
+
+
+@pytest.mark.parametrize(
+    ("fields", "when", "fault"),
+    [
+        ({}, "$a:status == 'failed'", "is never failed where this task runs"),
+        ({"for_each": "$b"}, "$a.stdout == ''", "the result of a map is a list"),
+        ({"done": True}, "$a.stdout == ''", "has no result"),
+    ],
+)
+def test_conditions_on_tasks_of_the_plan_are_checked(fields: Any, when: str, fault: str) -> None:
+    more = {"arguments": {"argv": ["echo", "$item"]}} if "for_each" in fields else {}
+    known = compiled(run("b"), run("a", **fields, **more))
+    draft = PlanDraft(tasks=[TaskDraft(id=9, description="c", when=when)])
+    with pytest.raises(InvalidPlan, match=fault):
+        compile_plan(draft, TOOLS, existing={spec.id: spec for spec in known})
