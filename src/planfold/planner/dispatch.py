@@ -24,9 +24,10 @@ from planfold.planner.events import (
 from planfold.planner.graph import OF_MAP, lane_of
 from planfold.planner.items import STRIDE
 from planfold.planner.map_decisions import end_map, start_map
+from planfold.planner.occurrence import with_occurrence
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskStatus
+from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskSpec, TaskStatus
 from planfold.planner.undo import how_to_undo, undo_before, undo_counts
 from planfold.planner.waits import end_wait, start_wait
 
@@ -221,13 +222,7 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         yield from start_wait(state, task, spec.wait, now, skipped)
         return
     if spec.kind is NodeKind.Clarification:
-        prompt = spec.prompt or Prompt()
-        deadline = None if prompt.deadline is None else now + prompt.deadline
-        yield ClarificationRequested(
-            spec.id, spec.description, prompt.choices, prompt.default, deadline
-        )
-        if spec.id in state.prepared:
-            yield ClarificationReceived(spec.id, state.prepared[spec.id], PREPARED)
+        yield from _ask(state, spec, now)
         return
     try:
         arguments = _resolved(state, task)
@@ -244,6 +239,15 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         yield WaitStarted(spec.id, task.attempt + 1, arguments=arguments)
     else:
         yield TaskDispatched(spec.id, task.attempt + 1, arguments)
+
+
+def _ask(state: PlannerState, spec: TaskSpec, now: float) -> Iterator[Event]:
+    prompt = spec.prompt or Prompt()
+    deadline = None if prompt.deadline is None else now + prompt.deadline
+    question = with_occurrence(state, spec.description)
+    yield ClarificationRequested(spec.id, question, prompt.choices, prompt.default, deadline)
+    if spec.id in state.prepared:
+        yield ClarificationReceived(spec.id, state.prepared[spec.id], PREPARED)
 
 
 def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:

@@ -55,6 +55,7 @@ from planfold.planner.fold import PlanMemory
 from planfold.planner.forks import fork_plan
 from planfold.planner.items import STRIDE
 from planfold.planner.maps import results_in_order
+from planfold.planner.occurrence import check_occurrence
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
 from planfold.planner.snapshots import Snapshot, pack
@@ -69,7 +70,7 @@ from planfold.tags import check_tags
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused)
-FOLD_VERSION = 8  # raise it when folding the same events gives another state
+FOLD_VERSION = 9  # raise it when folding the same events gives another state
 
 
 class Planner(PlanMemory):
@@ -246,6 +247,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     check_structure(command.tasks, {})
     check_config(command.config)
     check_tags(command.tags)
+    check_occurrence(command.occurrence)
     if missing := sorted({*command.pause_before} - {spec.id for spec in command.tasks}):
         raise CommandRejected(f"pause_before names task {missing[0]}, which the plan does not have")
     revision_hash = hash_revision(command.tasks)
@@ -258,6 +260,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
             command.config,
             tuple(sorted({*command.tags})),
             command.parent,
+            command.occurrence,
         )
         if command.pause_before:
             before = tuple(dict.fromkeys(command.pause_before))

@@ -59,6 +59,7 @@ class PlannerState(msgspec.Struct, dict=True):
     parent: ParentTask | None = None  # of a sub-plan
     end_reported: bool = False  # to the parent, for this attempt of its task
     tags: tuple[str, ...] = ()  # sorted
+    occurrence: str = ""  # of a plan that a schedule began: see TasksPlanned
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)
