@@ -24,7 +24,7 @@ def add(site: Site, name: str, **more: Any) -> None:
 def test_a_schedule_is_run_paused_and_unpaused(page: Any, site: Site, watched: Watched) -> None:
     watched.expected = ("409",)  # a run that would overlap
     page.keyboard.press("s")
-    expect(page.get_by_text("No schedules yet.")).to_be_visible()
+    page.get_by_role("heading", name="Schedules").wait_for()
     add(site, "nightly")
     add(site, "unapproved", approve=False)
     page.reload()

@@ -56,7 +56,9 @@ async def site(
 
 
 async def ask(site: Served, route: Route, token: str, plan_id: str = "red-1") -> httpx2.Response:
-    path = route.path.format(plan_id=plan_id, token_id="0" * 16, task="1", schedule_name="n")
+    path = route.path.format(
+        plan_id=plan_id, token_id="0" * 16, task="1", schedule_name="n", limit_name="n"
+    )
     headers = site.headers(token)
     if route.keyed:
         headers["Idempotency-Key"] = f"key-{route.name}-{token}-{plan_id}"
