@@ -31,6 +31,7 @@ RED = {
 }
 WORKING = [Scope.Read, Scope.Write, Scope.Approve]
 ALL_PROJECTS = dict.fromkeys(("metrics", "tokens", "create_token", "revoke_token", "signal"), 403)
+ALL_PROJECTS["open_limit"] = 403
 ALL_PROJECTS |= {route.name: 404 for route in ROUTES if "{schedule_name}" in route.path}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
