@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.large_store import large_store_figures
 from benchmarks.maps import map_figures
 from benchmarks.planning import planning_figures
-from benchmarks.plans import resume_and_fold_figures, size_figures
+from benchmarks.plans import resume_and_fold_figures, size_figures, written_figures
 from benchmarks.raw import commits_per_second
 from benchmarks.report import Figure, interleaved, print_table, reduced
 from benchmarks.service import sqlite_service_figures
@@ -77,6 +77,7 @@ def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
             *append_figures(folder, rounds, scale),
             *asyncio.run(resume_and_fold_figures(folder, rounds, scale)),
             *size_figures(folder, 3 if rounds < 5 else 5, scale),
+            *written_figures(folder, scale),
             *asyncio.run(
                 large_store_figures(
                     f"sqlite:///{folder / 'large.db'}",
