@@ -249,6 +249,7 @@ class PlannerMachine(RuleBasedStateMachine):
             assert of.status is S.Running
             assert not of.stopping
             assert not of.halted
+            assert all(parent.status is S.Completed for parent in parents)
         if task.spec.run_if == "failed":
             assert any(did_not_complete(parent) for parent in parents)
         elif task.spec.run_if == "completed":
@@ -668,12 +669,15 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
 
 @st.composite
 def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
-    """A question, a list, a map of it, a map of its result, and what follows."""
+    """A question, a list, a map of it, maps of its result, perhaps item by item, and what
+    follows."""
     made = [TaskSpec(id=1, description="Which?", kind=NodeKind.Clarification)]
     made.append(TaskSpec(id=2, description="list", depends_on=(1,)))
-    for task_id in (3, 4):
+    for task_id in (3, 4, 5):
         kind = draw(st.sampled_from([NodeKind.ToolCall, NodeKind.ToolCall, NodeKind.Clarification]))
-        for_each = msgspec.structs.replace(draw(maps), items=f"${task_id - 1} ?? []")
+        by_item = task_id > 3 and draw(st.sampled_from([True, True, False]))
+        items = f"${task_id - 1}" if by_item else f"${task_id - 1} ?? []"
+        for_each = msgspec.structs.replace(draw(maps), items=items, item_by_item=by_item)
         made.append(
             TaskSpec(
                 id=task_id,
@@ -688,7 +692,7 @@ def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
                 when=draw(st.sampled_from([None, None, "$index > 0", "false"])),
             )
         )
-    made.append(TaskSpec(id=5, description="sum", depends_on=(3, 4), run_if="ended"))
+    made.append(TaskSpec(id=6, description="sum", depends_on=(3, 4, 5), run_if="ended"))
     return tuple(made)
 
 

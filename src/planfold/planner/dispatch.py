@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from planfold.compaction.errors import compact_error_message
 from planfold.planner.answers import answer_by_default
 from planfold.planner.branches import facts_of, kept_off, results_of
-from planfold.planner.cancellation import skip_dependents
+from planfold.planner.cancellation import skip, skip_dependents
 from planfold.planner.commands import Continue
+from planfold.planner.counterparts import lost_counterpart
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
@@ -180,14 +181,19 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
 
 
 def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
-    """Free tasks by route; first the route of which the fewest are running, then the one with the
-    smallest id. The order depends only on the state."""
+    """Free tasks by route; first the route of which the fewest are running, then that of a map that
+    runs item by item (what has begun is finished), then the one with the smallest id. The order
+    depends only on the state."""
     schedule = state.schedule
     lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane.ids}
     if len(lanes) <= 1:
         return lanes
-    heads = sorted((schedule.running[r], next(iter(schedule.ready[r])), r) for r in lanes)
-    return {route: lanes[route] for _, _, route in heads}
+    first = {route: next(iter(schedule.ready[route])) for route in lanes}
+    heads = sorted(
+        (schedule.running[route], not schedule.follows(head), head, route)
+        for route, head in first.items()
+    )
+    return {route: lanes[route] for *_, route in heads}
 
 
 def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:
@@ -208,6 +214,9 @@ def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
     spec = task.spec
+    if spec.id >= STRIDE and (lost := lost_counterpart(state, task)):
+        yield skip(spec.id, lost)
+        return
     decides = spec.when is not None or spec.run_if != "completed"
     if (decides or _SKIPPED in state.schedule.counts) and (end := kept_off(state, task)):
         yield end
