@@ -148,9 +148,7 @@ def chain_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
     firsts: dict[Callable[[int], PlanDraft], list[float]] = {by_item: [], in_a_row: []}
     for number in range(rounds):
         for shape, found in takes.items():
-            took, _ = asyncio.run(
-                run_plan(folder / f"{shape.__name__}-{number}.db", shape(items))
-            )
+            took, _ = asyncio.run(run_plan(folder / f"{shape.__name__}-{number}.db", shape(items)))
             found.append(took / (2 * items))
             firsts[shape].append(_started[0] - _ended[0])
     ratio = median(a / b for a, b in zip(takes[by_item], takes[in_a_row], strict=True))

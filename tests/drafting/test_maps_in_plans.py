@@ -288,11 +288,12 @@ def test_each_kind_of_draft_says_item_by_item() -> None:
     )
     loaded = compile_plan(load_plan(json.dumps({"tasks": tasks}), source="a.json"), TOOLS)
     candidates = Candidates(TOOLS)
-    for task in tasks:
-        candidates.offer({"kind": "tool_call", "item_by_item": False, **task})
-    accepted, found = candidates.end_round()
+    offered = [
+        candidates.offer({"kind": "tool_call", "item_by_item": False, **task}) for task in tasks
+    ]
+    last, found = candidates.end_round()
     assert not found
-    for specs in (written, loaded):
+    for specs in (written, loaded, [spec for part in (*offered, last) for spec in part]):
         assert specs[2].for_each == ForEach(items="$2", item_by_item=True)
     fields = answer_form(TOOLS).schema["properties"]["tasks"]["items"]["anyOf"][0]["properties"]
     assert fields["item_by_item"] == {"type": "boolean"}

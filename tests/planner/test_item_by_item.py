@@ -29,6 +29,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
+from planfold.planner.graph import Schedule
 from planfold.planner.items import index_of, map_of
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import Effect, NodeKind, RetryPolicy, TaskSpec, TaskStatus, ToolCall
@@ -67,6 +68,14 @@ def both(source: dict[str, Any] | None = None, **rest: Any) -> Plan:
 
 def task(plan: Plan, task_id: int) -> Any:
     return plan.handler.state.tasks[task_id]
+
+
+def send(planner: Planner, command: Command | None) -> None:
+    """A command with the commands that follow from it."""
+    while command is not None:
+        for event in planner.process(command):
+            planner.apply(event)
+        command = planner.outlook().command
 
 
 def of(plan: Plan, task_id: int) -> list[str]:
@@ -301,6 +310,23 @@ def test_another_answer_above_both_maps() -> None:
     assert result(play(plan, done(at(0, 4), "end")), 4) == ["end"]
 
 
+def test_a_map_that_ends_at_once_again_takes_the_one_behind_with_it() -> None:
+    plan = play(both({"concurrency": 2}), failed(at(0)), failed(at(1)), RetryTask(at(0)))
+    assert [statuses(plan)[i] for i in (2, 3, 4)] == ["failed", "skipped", "skipped"]
+    assert error(plan) == _of_three("2[1]: boom")
+
+
+def test_no_map_follows_one_that_is_to_run_again() -> None:
+    safe = {"effect": Effect.Safe}
+    specs = (ask(1), work(2, 1, **safe), each(3, 2, **safe), behind(4, 3, **safe))
+    plan = play(running(*specs), answer(1, "a"), done(2, LIST), ChangeAnswer(1, "b"))
+    assert [statuses(plan)[i] for i in (3, 4)] == ["running", "planned"]
+    plan = play(plan, *(failed(at(i, 3)) for i in THREE))
+    assert [statuses(plan)[i] for i in (3, 4)] == ["planned", "planned"]
+    plan = play(plan, done(2, [{"n": 1}]), done(at(0, 3), 1), done(at(0, 4), "end"))
+    assert result(plan, 4) == ["end"]
+
+
 def test_another_answer_of_an_item_expands_the_map_behind_again() -> None:
     spec = each(2, kind=NodeKind.Clarification, description="Pay $item.n?", tool=None)
     plan = expanded(spec, behind(3, 2, effect=Effect.Safe))
@@ -321,13 +347,7 @@ def test_a_fork_runs_the_map_behind_again() -> None:
     assert fork is not None
     fork.state.version = 0
     spec = msgspec.structs.replace(task(plan, 3).spec, tool=ToolCall("echo", {"its": "$item"}))
-    command: Command | None = ForkPlan(
-        origin="p", version=9, tasks=(spec,), repeat=(3,), approved_by="me"
-    )
-    while command is not None:
-        for event in fork.process(command):
-            fork.apply(event)
-        command = fork.outlook().command
+    send(fork, ForkPlan(origin="p", version=9, tasks=(spec,), repeat=(3,), approved_by="me"))
     assert [fork.state.tasks[at(i, 3)].arguments for i in THREE] == [{"its": i} for i in THREE]
 
 
@@ -365,6 +385,25 @@ def test_the_map_before_stays_a_map() -> None:
     plan.when(RevisePlan((work(2, 1), behind(3, 2)))).then_rejected("must be the result of a map")
 
 
+def test_an_end_is_known_to_the_counterpart_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: what an item costs does not depend on how many there are."""
+    size, touched = 300, list[int]()
+    planner = expanded(each(2), behind(3, 2), elements=[{"n": 5}] * size).handler
+    original = Schedule._parent_changed
+
+    def counted(schedule: Schedule, child: Any, satisfied: bool) -> None:
+        touched.append(child.spec.id)
+        original(schedule, child, satisfied)
+
+    monkeypatch.setattr(Schedule, "_parent_changed", counted)
+    for map_id in (2, 3):
+        for index in range(size):
+            before = len(touched)
+            send(planner, done(at(index, map_id), index))
+            assert len(touched) - before <= 1 or index == size - 1
+    assert planner.state.outcome == "completed"
+
+
 # --- any order -----------------------------------------------------------------------------------
 
 
@@ -392,7 +431,7 @@ def test_items_run_if_and_only_if_their_counterparts_completed(
         4: behind(4, 3, on_item_failure=stops[4], concurrency=limits[4]),
     }
     maps[2] = msgspec.structs.replace(maps[2], on_failure=options[3])
-    plan = expanded(*maps.values(), work(5, 4), elements=list(range(size)))
+    plan = expanded(*maps.values(), work(5, 4), elements=[{"n": 5}] * size)
     endings = iter(steps)
     while runs := [i for i, s in statuses(plan).items() if s == "running" and map_of(i)]:
         place, how = next(endings, (0, "done"))

@@ -223,7 +223,8 @@ def test_a_person_sees_the_count_from_a_share_of_the_budget_on(tasks: int, asks:
 def test_a_preview_shows_the_beginning_of_long_elements_and_none_of_an_empty_list() -> None:
     plan = expanded(each(2), elements=["x" * 100, None, 3, 4], preview_from=0.0)
     asked = plan.handler.state.questions[2].question
-    assert asked.endswith(f'the first of the list: "{"x" * 16} ... {"x" * 16}", 3)')
+    shown = f"{16 * 'x'}[...]{16 * 'x'}"
+    assert asked.endswith(f'the first of the list: "{shown}", 3)')
     plan = expanded(each(2), elements=[], preview_from=0.0)
     assert result(plan) == []
 

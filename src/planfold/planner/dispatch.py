@@ -84,7 +84,8 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
     for task_id in sorted(state.schedule.over):
         events += end_map(state, state.tasks[task_id], skipped)
     for task in _startable(state, command.now):
-        events += _start(state, task, command.now, skipped)
+        if task.spec.id not in skipped:  # by the end of the map that it was to run behind
+            events += _start(state, task, command.now, skipped)
     if _is_over(state):
         end = _conclusion(state)
         undo = undo_before(state, end.outcome) if end.outcome != "completed" else None

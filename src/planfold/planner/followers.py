@@ -97,7 +97,11 @@ def _with_followers(
                     revived = retried_with(state, task)
                     reset |= dict.fromkeys(revived)
                     frontier += revived
-            elif child < STRIDE and _may_repeat(task) and (task.spec.run_if != "completed" or parent in afresh):
+            elif (
+                child < STRIDE
+                and _may_repeat(task)
+                and (task.spec.run_if != "completed" or parent in afresh)
+            ):
                 again[child] = None
                 afresh.add(child)
                 frontier.append(child)

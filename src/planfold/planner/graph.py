@@ -48,8 +48,7 @@ def met(parent: Task, child: TaskSpec) -> bool:
     parent ended does not matter, nor for an item how its counterpart did: it is skipped then."""
     if child.run_if != "completed" or child.id >= STRIDE:
         return parent.status in ENDED
-    follows = parent.status is RUNNING and source_of(child) == parent.spec.id
-    return follows or satisfies(parent)
+    return satisfies(parent) or (is_ahead(parent) and source_of(child) == parent.spec.id)
 
 
 def blocks(parent: Task) -> bool:
@@ -81,6 +80,11 @@ def is_open(task: Task) -> bool:
     return task.status is RUNNING and not (task.halted or task.stopping)
 
 
+def is_ahead(task: Task) -> bool:
+    """Whether a map that runs item by item may follow this one."""
+    return task.status is RUNNING and not task.stopping and task.spec.for_each is not None
+
+
 class Schedule:
     """``deadline_of`` is the time at which the default of a task's question applies, or its wait
     ends. The tasks with ``breakpoints`` do not become free."""
@@ -97,6 +101,7 @@ class Schedule:
         self._unmet: dict[int, int] = {}
         self._late: set[int] = set()  # tasks with a ``run_if`` of their own
         self._sources: dict[int, int] = {}  # of maps that run item by item
+        self._ahead: set[int] = set()  # maps that those may follow
         self._lanes: dict[int, str] = {}  # the lane of each task
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
@@ -128,6 +133,8 @@ class Schedule:
                     self._sources[task.spec.id] = source
                 if not is_open(task):
                     self._shut.add(task.spec.id)
+                if is_ahead(task):
+                    self._ahead.add(task.spec.id)
         for task in tasks:
             spec = task.spec
             unmet = 0
@@ -191,6 +198,11 @@ class Schedule:
             for lanes in (self.ready, self.waits, self.running):
                 lanes.pop(name, None)  # a plan of many maps looks at those that run
 
+    def stop(self, task: Task) -> None:
+        """A map was asked to stop: none that has not begun follows it any more."""
+        self.gate(task)
+        self._tell_each(task, (False, False), (task.status, task.status))
+
     def _count_item(self, item: Task, by: int) -> None:
         if item.status not in ENDED:
             self._left[map_of(item.spec.id)] += by
@@ -241,7 +253,7 @@ class Schedule:
                 self._look_at_map(self._tasks[follower])
         now_satisfied = satisfies(task)
         if self._late or self._sources:
-            self._tell_each(spec.id, (was_satisfied, now_satisfied), (before, status))
+            self._tell_each(task, (was_satisfied, now_satisfied), (before, status))
         elif was_satisfied is not now_satisfied:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
@@ -259,18 +271,18 @@ class Schedule:
                 self._parent_changed(self._tasks[counterpart], not was_over)
 
     def _tell_each(
-        self,
-        task_id: int,
-        satisfied: tuple[bool, bool],
-        statuses: tuple[TaskStatus, TaskStatus],
+        self, task: Task, satisfied: tuple[bool, bool], statuses: tuple[TaskStatus, TaskStatus]
     ) -> None:
         """``satisfied``: whether a parent was and is; ``statuses`` that it had and has."""
+        task_id = task.spec.id
+        ahead = task_id in self._ahead, is_ahead(task)
+        (self._ahead.add if ahead[1] else self._ahead.discard)(task_id)
         for child in self.children[task_id]:
             before, after = satisfied
             if child in self._late:
                 before, after = (status in ENDED for status in statuses)
             elif self._sources.get(child) == task_id:
-                before, after = before or statuses[0] is RUNNING, after or statuses[1] is RUNNING
+                before, after = before or ahead[0], after or ahead[1]
             if before is not after:
                 self._parent_changed(self._tasks[child], after)
 

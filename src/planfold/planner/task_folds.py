@@ -187,6 +187,6 @@ def cancel_requested(state: PlannerState, event: CancelRequested) -> None:
             task.by_hand = None
         stop_sub_plan(state, task)
         if task.elements is not None and (schedule := state.__dict__.get("schedule")):
-            schedule.gate(task)
+            schedule.stop(task)
     if event.restart:
         state.cancelled = False
