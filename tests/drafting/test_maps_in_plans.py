@@ -297,8 +297,3 @@ def test_each_kind_of_draft_says_item_by_item() -> None:
         assert specs[2].for_each == ForEach(items="$2", item_by_item=True)
     fields = answer_form(TOOLS).schema["properties"]["tasks"]["items"]["anyOf"][0]["properties"]
     assert fields["item_by_item"] == {"type": "boolean"}
-
-
-def test_a_misspelt_word_for_item_by_item_is_a_fault() -> None:
-    with pytest.raises(InvalidPlan, match=r"{item_by_item=true} or {item_by_item=false}"):
-        text('1. @echo {} {#a}\n2. @echo {"n": "$item"} {for_each="$a" item_by_item=yes}\n')
