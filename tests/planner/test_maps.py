@@ -49,6 +49,7 @@ from tests.planner.plan_builders import (
     change,
     done,
     failed,
+    initialize,
     plan_status,
     play,
     report,
@@ -190,7 +191,7 @@ def test_items_that_a_model_planned_count_as_tasks_of_the_budget() -> None:
     plan = expanded(each(2, proposed=True), **tight)  # the map is one of them
     assert plan.handler.state.spent.tasks == 4
     plan = expanded(each(2, proposed=True), elements=[*LIST, {"n": 8}], **tight)
-    assert "4 items? do $item.n (1 tasks of 4 tasks used, and 4 tasks more wanted)" in (
+    assert "4 items? do $item.n (1 tasks of 4 tasks used, and 4 tasks more wanted; " in (
         plan.handler.state.questions[2].question
     )
 
@@ -232,7 +233,7 @@ def test_a_preview_shows_the_beginning_of_long_elements_and_none_of_an_empty_lis
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(CommandRejected, match="preview_from must be from 0 to 1"):
-        running(work(1), preview_from=share)
+        Planner().process(initialize(work(1), preview_from=share))
 
 
 def test_a_condition_about_the_element_decides_about_each_item() -> None:
