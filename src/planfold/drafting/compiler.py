@@ -85,11 +85,8 @@ def compile_plan(
         message = f"{size:,} bytes as JSON; the limit plan_bytes is {limits.plan_bytes:,}"
         faults.add(message, fix="split it, or put the data in files")
     faults.raise_any()
-    specs = tuple(
-        _spec(place, numbered, links, tools, effects.get(place)) for place in range(len(tasks))
-    )
+    specs = tuple(_spec(place, numbered, links, tools, effects) for place in range(len(tasks)))
     check_item_by_item(specs, existing or _NO_TASKS, faults)
-    faults.raise_any()
     return specs
 
 
@@ -156,10 +153,10 @@ def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> To
 
 
 def _spec(
-    place: int, numbered: Numbered, links: Links, tools: Toolbox, of_plan: Effect | None
+    place: int, numbered: Numbered, links: Links, tools: Toolbox, of_plans: Mapping[int, Effect]
 ) -> TaskSpec:
-    """``of_plan``: the effect of the task's sub-plan."""
-    task = numbered.tasks[place]
+    """``of_plans``: the effects of sub-plans, by place."""
+    task, of_plan = numbered.tasks[place], of_plans.get(place)
     kind = kind_of(task)
     tool = None if task.tool is None else tools.get(task.tool)
     call = None

@@ -90,7 +90,7 @@ def _check_element(task: TaskDraft, name: str, faults: Faults) -> None:
 def check_item_by_item(
     specs: Iterable[TaskSpec], existing: Mapping[int, TaskSpec], faults: Faults
 ) -> None:
-    """Check the compiled maps that run item by item behind another one."""
+    """Check the compiled maps that run item by item behind another one. Raises InvalidPlan."""
     new = {spec.id: spec for spec in specs}
     for spec in new.values():
         if spec.for_each is None or not spec.for_each.item_by_item:
@@ -110,6 +110,7 @@ def check_item_by_item(
         if spec.run_if != "completed":
             message = "runs beside the items of the other map, so it cannot wait for how that ends"
             faults.add(message, task=name, field="run_if", fix=wait)
+    faults.raise_any()
 
 
 def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:

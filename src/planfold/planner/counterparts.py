@@ -30,7 +30,7 @@ def counterparts(state: PlannerState, item: Task) -> Iterator[Task]:
             yield other
 
 
-def hand_on(state: PlannerState, item: Task) -> None:
+def pass_on(state: PlannerState, item: Task) -> None:
     """Fold the result of an item: it is the element of its counterparts, unless they have begun."""
     for other in counterparts(state, item):
         _take(state, other, item)
@@ -45,7 +45,7 @@ def _take(state: PlannerState, item: Task, counterpart: Task) -> None:
 
 def follow(state: PlannerState, task: Task, *, again: bool) -> None:
     """Fold the expansion of a map that runs item by item: its items get their counterparts.
-    ``again``: it had expanded before, and what it follows may have been planned anew since."""
+    ``again``: it had expanded before, and what it follows may have been planned again since."""
     source = state.tasks[source_of(task.spec)]
     if task.spec.id not in source.followed_by:
         source.followed_by = (*source.followed_by, task.spec.id)

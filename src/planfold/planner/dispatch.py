@@ -215,11 +215,7 @@ def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
     spec = task.spec
-    if spec.id >= STRIDE and (lost := lost_counterpart(state, task)):
-        yield skip(spec.id, lost)
-        return
-    decides = spec.when is not None or spec.run_if != "completed"
-    if (decides or _SKIPPED in state.schedule.counts) and (end := kept_off(state, task)):
+    if (end := _end_without_start(state, task)) is not None:
         yield end
         if end.status is TaskStatus.Failed and spec.on_failure == "stop":
             yield from skip_dependents(state, [spec.id], skipped)
@@ -254,6 +250,16 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         yield WaitStarted(spec.id, task.attempt + 1, arguments=arguments)
     else:
         yield TaskDispatched(spec.id, task.attempt + 1, arguments)
+
+
+def _end_without_start(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
+    spec = task.spec
+    if spec.id >= STRIDE and (lost := lost_counterpart(state, task)):
+        return skip(spec.id, lost)
+    decides = spec.when is not None or spec.run_if != "completed"
+    if decides or _SKIPPED in state.schedule.counts:
+        return kept_off(state, task)
+    return None
 
 
 def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:

@@ -9,7 +9,7 @@ import msgspec
 from planfold.planner import transitions as t
 from planfold.planner.again import plan_again
 from planfold.planner.context_size import remember_answer, remember_result
-from planfold.planner.counterparts import hand_on
+from planfold.planner.counterparts import pass_on
 from planfold.planner.events import (
     CancelRequested,
     ClarificationReceived,
@@ -114,7 +114,7 @@ def _finish(state: PlannerState, task: Task, result: Any) -> None:
     task.result = result
     task.error = None
     if task.spec.id >= STRIDE:
-        hand_on(state, task)
+        pass_on(state, task)
     if task.spec.undo is not None and task.spec.for_each is None:
         note_completion(state, task)
 
