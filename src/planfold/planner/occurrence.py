@@ -11,7 +11,6 @@ import re
 from typing import Final
 
 from planfold.errors import CommandRejected
-from planfold.instants import in_utc
 from planfold.planner.references import OCCURRENCE, references_in, value_of
 from planfold.planner.state import PlannerState
 
@@ -22,6 +21,8 @@ def occurrence_of(state: PlannerState) -> str:
     """For example ``2026-12-01T02:00:00+01:00``."""
     if state.occurrence:
         return state.occurrence
+    from planfold.instants import in_utc  # most plans do not refer to it
+
     return in_utc(state.created_at)
 
 
