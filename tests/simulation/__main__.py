@@ -1,6 +1,6 @@
 """``python -m tests.simulation SEED`` lets a seed happen and prints its trace. ``FIRST-LAST`` tries
-many; the first that violates an invariant is explained: with as few kinds of faults as still
-violate one, by the end of its trace and the line that repeats it.
+many; the first that violates an invariant is explained: with as few kinds of faults and features of
+plans as still violate one, by the end of its trace and the line that repeats it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from contextlib import nullcontext
 
 from tests.simulation.bugs import BUGS
 from tests.simulation.faults import KINDS
+from tests.simulation.plans import FEATURES
 from tests.simulation.records import Violation
 from tests.simulation.world import World
 
 LINES = 60
+CHOICES = (*KINDS, *FEATURES)
 
 
 def main() -> int:
@@ -30,7 +32,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seeds", help="a seed, or FIRST-LAST")
-    parser.add_argument("--without", action="append", default=[], choices=KINDS)
+    parser.add_argument("--without", action="append", default=[], choices=CHOICES)
     parser.add_argument("--bug", action="append", choices=sorted(BUGS), help="plant it first")
     parser.add_argument("--all", action="store_true", help="do not stop at the first violation")
     parser.add_argument("--explain", action="store_true", help="explain it with a planted bug too")
@@ -74,7 +76,7 @@ def happen(seed: int, without: Collection[str]) -> tuple[World, Exception | None
 
 def explain(seed: int, without: Collection[str], lines: int) -> None:
     kept = list(without)
-    for kind in KINDS:
+    for kind in CHOICES:
         _, fault = happen(seed, [*kept, kind])
         if isinstance(fault, Violation):
             kept.append(kind)
