@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Collection
 from contextlib import nullcontext
 
@@ -36,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bug", action="append", choices=sorted(BUGS), help="plant it first")
     parser.add_argument("--all", action="store_true", help="do not stop at the first violation")
     parser.add_argument("--explain", action="store_true", help="explain it with a planted bug too")
+    parser.add_argument("--events", action="store_true", help="count the events by their types")
     parser.add_argument("--lines", type=int, default=LINES, help="of the trace")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="of CPU time, at most")
     return parser.parse_args()
@@ -45,12 +47,14 @@ def _try_seeds(given: argparse.Namespace, bug: str) -> int:
     """Returns how many violated something."""
     first, _, last = given.seeds.partition("-")
     began, reached, failed = time.process_time(), 0, 0
+    seen: Counter[str] = Counter()
     with BUGS[bug]() if bug else nullcontext():
         for seed in range(int(first), int(last or first) + 1):
             if time.process_time() - began > given.seconds:
                 break
             reached += 1
             world, fault = happen(seed, given.without)
+            seen += world.records.seen
             if fault is None:
                 if not last:
                     print("\n".join(world.trace))
@@ -61,6 +65,8 @@ def _try_seeds(given: argparse.Namespace, bug: str) -> int:
                 if not bug or given.explain:
                     explain(seed, given.without, given.lines)
                 break
+    if given.events:
+        print(" ".join(f"{name}={count}" for name, count in seen.most_common()))
     print(f"{reached} seeds, {failed} failed, {time.process_time() - began:.1f} s of CPU {bug}")
     return failed
 

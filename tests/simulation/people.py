@@ -77,7 +77,7 @@ class People:
             await asyncio.sleep(0.01 * random.random())
         reading = asyncio.create_task(self._read(plan_id))
         while not faults.over:
-            await asyncio.sleep(random.choice((0.001, 0.1, 1.0)) * random.random())
+            await asyncio.sleep(random.choice((0.001, 0.01, 0.1, 1.0)) * random.random())
             await self._act(random.choice((plan_id, *self._world.records.plans)))
         await reading
 
@@ -85,7 +85,16 @@ class People:
         """Look at the plan now and then."""
         while not self._world.faults.over:
             await asyncio.sleep(self._random.choice((0.001, 0.1, 1.0)) * self._random.random())
-            await self._view(plan_id)
+            if self._random.random() < 0.8:
+                await self._view(plan_id)
+            else:
+                await self._ask_why(plan_id)
+
+    async def _ask_why(self, plan_id: str) -> None:
+        """A plan that has not ended waits for something."""
+        found = await self.try_(lambda app: app.why(plan_id))
+        if found is not None and found.status not in ENDED and not found.reasons:
+            self._world.violated(f"{plan_id} is {found.status.value} for no reason")
 
     async def _act(self, plan_id: str) -> None:
         """Look at the plan, answer what it asks, or change one's mind."""
@@ -97,7 +106,7 @@ class People:
             await self._answer(plan_id, view.questions)
         elif view.status is PlanStatus.AwaitingApproval and random.random() < 0.5:
             await self._send(plan_id, ApprovePlan(view.revision_hash, "a person"))
-        elif self._world.faults.happens("person"):
+        elif self._world.faults.happens("person", 2.0):
             await self._change(plan_id, view)
 
     async def _send(self, plan_id: str, command: Any) -> None:
@@ -237,6 +246,8 @@ class People:
         """Nothing fails any more: the plans have to advance until they end."""
         records, loop = self._world.records, self._world.loop
         waiting = {i: asyncio.create_task(self._result(i)) for i in records.plans}
+        for plan_id in waiting:
+            await self._ask_why(plan_id)
         length, since = 0, loop.time()
         while left := [plan for plan in records.plans.values() if plan.state.status not in ENDED]:
             await asyncio.sleep(0.05 if loop.time() - since < 5.0 else 2.0)

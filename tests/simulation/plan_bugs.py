@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 from planfold.backends.sqlite.places import LimitPlaces
+from planfold.eventstore.queue import LimitState
 from planfold.planner.commands import ConfirmEnd
 from planfold.planner.state import PlannerState
 from planfold.planner.sub_plans import owes_end
@@ -14,7 +15,6 @@ from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.signal_delivery import SignalDelivery
 from planfold.runtime.sub_plans import SubPlans
-from planfold.shared_limits import SharedLimit
 from planfold.signals.inbox import ConfirmDelivery, GiveSignal, SignalInbox, WaitPlace, giving_id
 from tests.simulation.planting import planted
 
@@ -85,12 +85,12 @@ def _() -> Any:
 
 @planted("limit not counted")
 def _() -> Any:
-    return patch.object(LimitPlaces, "closed", lambda *_: False)
+    return patch.object(LimitState, "places", property(lambda _: 1_000))
 
 
-@planted("starts not counted")
+@planted("starts not recorded")
 def _() -> Any:
-    return patch.object(SharedLimit, "starts", property(lambda _: 1_000))
+    return patch.object(LimitPlaces, "record", lambda *_: None)
 
 
 @planted("undo of a task that never ran")

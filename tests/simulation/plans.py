@@ -22,6 +22,7 @@ FEATURES: Final = ("condition", "fork", "limit", "map", "schedule", "sub-plan", 
 LIMITS: Final = {"lock": SharedLimit(concurrency=1), "rate": SharedLimit(rate="3/s")}
 SIGNAL: Final = "ready"
 COMMON_KEY: Final = "common"
+SCHEDULED: Final = 0.25  # of the worlds that may have a schedule: they last for minutes
 
 _EFFECTS = [Effect.Safe] * 6 + [Effect.Keyed] * 2 + [Effect.Once] * 2
 _STARTED = (TaskStatus.Running, TaskStatus.Completed, TaskStatus.NeedsClarification)
@@ -37,7 +38,8 @@ def toolbox() -> Toolbox:
 def features_of(random: Random) -> frozenset[str]:
     """Which features the plans of a world have: often few, so that they meet often."""
     share = random.choice((0.0, 0.2, 0.5, 1.0))
-    return frozenset(feature for feature in FEATURES if random.random() < share)
+    found = {feature for feature in FEATURES if random.random() < share}
+    return frozenset(found if random.random() < SCHEDULED else found - {"schedule"})
 
 
 class PlanAuthor:

@@ -3,6 +3,7 @@ entry is checked against the log when it is made."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -83,6 +84,7 @@ class Records:
         self.changed: dict[str, int] = {}  # streams with their versions, since they were told of
         self.violated = violated
         self.note = note
+        self.seen: Counter[str] = Counter()  # events, by their types
         self.watchers: list[Watcher] = []
         self.looked: list[Callable[[], None]] = []
         self._eye = database.store()
@@ -123,6 +125,7 @@ class Records:
             for watcher in self.watchers:
                 watcher(stream, envelope)
             stream.take_in(envelope)
+            self.seen[type(envelope.event).__name__] += 1
 
     def _begun(self, aggregate_id: str, kind: Aggregate, first: Any) -> StreamRecord:
         if kind is not PLAN:

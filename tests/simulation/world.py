@@ -104,13 +104,11 @@ class World:
             raise self.violation
 
     def _discard(self) -> None:
-        self.faults.over = True
+        self.faults.end()
         for process in self.processes:
             process.alive = False
             self.loop.end(process)
-        self.loop.end(None)  # type: ignore[arg-type]
-        self.loop._ready.clear()  # type: ignore[attr-defined]
-        self.loop._scheduled.clear()  # type: ignore[attr-defined]
+        self.loop.end(None)
         self.loop.close()
         self.database.connection.close()
 
@@ -160,7 +158,7 @@ class World:
             for kind, happen in self._happenings().items():
                 if faults.happens(kind, 0.5):
                     happen(faults.of(kind))
-        faults.over = True
+        faults.end()
         self.note("nothing fails any more")
         if not any(process.alive for process in self.processes):
             self._start()
