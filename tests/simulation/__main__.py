@@ -6,6 +6,7 @@ plans as still violate one, by the end of its trace and the line that repeats it
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -26,6 +27,8 @@ CHOICES = (*KINDS, *FEATURES)
 
 def main() -> int:
     given = _arguments()
+    gc.freeze()  # what is imported stays
+    gc.set_threshold(50_000, 20, 100)
     failed = [bug for bug in given.bug or [""] if _try_seeds(given, bug)]
     return 1 if failed else 0
 

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import asyncpg
 
+from planfold.backends.postgres import wakeup
 from planfold.backends.postgres.address import parse_address
 from planfold.backends.postgres.connection import DatabaseClock, ServerConnection
 from planfold.backends.postgres.migration import Meta
@@ -22,11 +23,11 @@ from tests.simulation.server import ModelServer
 from tests.simulation.stores import Database, Line
 
 ADDRESS: Final = parse_address("postgresql://model/planfold")
+POLL_S: Final = 8.0  # between two looks for what others have written
 APPENDS: Final = ("append", "append_one")
 WRITES: Final = frozenset(
     (*APPENDS, "claim", "claim_of_stream", "claim_suspect", "claim_limited", "release", "renew")
 ) | {"enter", "leave", "save_snapshot", "declare_limits"}
-LOCKED_S: Final = 0.0002  # between two looks at whether a lock is free
 
 
 class ModelConnection:
@@ -110,7 +111,7 @@ def connecting(connect: Callable[[], ModelConnection]) -> Iterator[None]:
     async def open_(_: Any) -> ModelConnection:
         return connect()
 
-    with patch.object(ServerConnection, "open", open_):
+    with patch.object(ServerConnection, "open", open_), patch.object(wakeup, "POLL_MAX_S", POLL_S):
         yield
 
 
@@ -159,8 +160,8 @@ class ServerLine:
         begun = None
         try:
             if name in APPENDS:
-                while (begun := self._server.begin(name, arguments)) is None:  # noqa: ASYNC110
-                    await asyncio.sleep(LOCKED_S)
+                while (begun := self._server.begin(name, arguments)) is None:
+                    await self._server.next_end()
             await self._line.pause()
             answer.set_result(self._server.run(name, arguments, begun))
         except Exception as fault:

@@ -9,6 +9,7 @@ passed over by claims. The contract suite runs on this model too (``tests/backen
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -59,6 +60,7 @@ class ModelServer:
         self.open: dict[int, OpenTransaction] = {}
         self.notified: Callable[[str], None] = lambda _: None
         self._clock = ServerClock(database.clock)
+        self._waiting: list[asyncio.Future[None]] = []
         self._count = 0
         self._receipts: dict[tuple[str, int], int] = {}
         self._reader = database.reader()
@@ -111,6 +113,18 @@ class ModelServer:
         begun = self.open[self._count] = OpenTransaction(self._count, streams, last + 1)
         return begun
 
+    def _end(self, begun: OpenTransaction) -> None:
+        del self.open[begun.number]
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def next_end(self) -> None:
+        """Wait until an open transaction has ended."""
+        self._waiting.append(asyncio.get_running_loop().create_future())
+        await self._waiting[-1]
+
     def _append_statement(
         self, name: str, arguments: Sequence[Any], begun: OpenTransaction | None
     ) -> list[NamedRow]:
@@ -124,7 +138,7 @@ class ModelServer:
         finally:
             self._clock.given = None
             if begun is not None:
-                self.open.pop(begun.number, None)
+                self._end(begun)
         refused = any(refusals)
         if name == "append":
             answer: tuple[Any, ...] = (positions, refusals if refused else None, at)

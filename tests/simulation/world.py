@@ -13,6 +13,7 @@ from typing import Any
 
 from planfold.planner.events import PlanForked
 from planfold.readmodels.replay import Replayer
+from planfold.runtime import leases, share, timers, worker
 from planfold.runtime.attempt import Attempt
 from tests.simulation.event_loop import Deadlock, SimulatedLoop
 from tests.simulation.faults import Faults
@@ -26,6 +27,7 @@ from tests.simulation.runs import Runs
 from tests.simulation.stores import Database, SharedSqlite, empty_database
 
 EPOCH = 1_700_000_000.0
+POLL_S = 5.0  # between two looks of a worker that waits: most of a seed would be such looks
 BEFORE_THE_HOUR = 39.0  # seconds after it, after which a minute begins soon
 MOST_TURNS = 60_000
 SHARE_OF_POSTGRES = 0.35
@@ -64,6 +66,7 @@ class World:
         if self.random.random() < SHARE_OF_POSTGRES:
             from tests.simulation.postgres import SharedPostgres  # it loads asyncpg
 
+            self.records.one_clock = False
             return SharedPostgres(self.database, self.faults, self.loop)
         return SharedSqlite(self.database, self.random)
 
@@ -221,6 +224,7 @@ def reproducible(loop: SimulatedLoop, clock: Callable[[], float], seeded: Random
     state, hashed = random.getstate(), Attempt.__hash__
     tokens = secrets.token_hex, secrets.randbits
     times = time.time, time.monotonic, time.clock_gettime
+    polling = [(module, module.EVERY_S) for module in (leases, share, timers, worker)]
     numbers: dict[int, int] = {}
     kept: list[Attempt] = []
 
@@ -235,6 +239,8 @@ def reproducible(loop: SimulatedLoop, clock: Callable[[], float], seeded: Random
     secrets.token_hex = lambda count=8: f"{random.getrandbits(8 * count):0{2 * count}x}"
     time.time, time.monotonic, time.clock_gettime = clock, loop.time, lambda _: loop.time()
     Attempt.__hash__ = number  # type: ignore[assignment]
+    for module, _ in polling:
+        module.EVERY_S = POLL_S  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -242,3 +248,5 @@ def reproducible(loop: SimulatedLoop, clock: Callable[[], float], seeded: Random
         secrets.token_hex, secrets.randbits = tokens
         time.time, time.monotonic, time.clock_gettime = times
         Attempt.__hash__ = hashed  # type: ignore[assignment]
+        for module, seconds in polling:
+            module.EVERY_S = seconds  # type: ignore[attr-defined]
