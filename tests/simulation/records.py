@@ -55,7 +55,7 @@ class PlanRecord(StreamRecord):
         self.consents: dict[int, int] = {}  # of persons, that a task may run again
         self.effects: dict[int, int] = {}
         self.inherited: set[int] = set()  # tasks that acted in the origins of a fork
-        self.ends: list[tuple[int, Any]] = []  # of a sub-plan, with the attempts of its task
+        self.ends: list[Any] = []  # of a sub-plan, as its parent is told
 
     @property
     def state(self) -> PlannerState:
@@ -64,7 +64,7 @@ class PlanRecord(StreamRecord):
     def take_in(self, envelope: Envelope) -> None:
         super().take_in(envelope)
         if isinstance(envelope.event, PlanningCompleted) and self.state.parent is not None:
-            self.ends.append((self.state.parent.attempt, end_of(self.state)))
+            self.ends.append(end_of(self.state))
 
 
 Watcher = Callable[[PlanRecord | StreamRecord, Envelope], None]
