@@ -24,10 +24,12 @@ KINDS: Final = (
 
 class Faults:
     """Each kind has numbers of its own, so that leaving one out changes the others little.
-    ``without`` are kinds that never happen; nothing happens any more after the ``end``."""
+    ``without`` are kinds that never happen; nothing happens any more after the ``end``. By the
+    ``pace`` of tools people do more or less meanwhile."""
 
     def __init__(self, seed: int, without: Collection[str] = ()) -> None:
         self._over = False
+        self.pace = Random(f"{seed}/pace").choice((1.0, 1.0, 20.0, 100.0))  # of tools
         self.without = frozenset(without)
         self._random = {kind: Random(f"{seed}/{kind}") for kind in KINDS}
         self._rate: dict[str, float] = {}

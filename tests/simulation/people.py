@@ -35,10 +35,8 @@ from tests.simulation.records import PlanRecord
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-WHIMS = (
-    *("change", "cancel task", "retry", "revise", "cancel", "pause", "skip", "complete"),
-    *("fork", "signal", "undo"),
-)
+LATE_WHIMS = ("change", "complete", "fork", "retry", "retry", "revise", "skip", "undo", "undo")
+WHIMS = ("cancel", "cancel task", "pause", "signal", *LATE_WHIMS)
 SCHEDULE = "nightly"
 OCCURRENCES = 2  # that are waited for
 Question = Callable[[App], Awaitable[Any]]
@@ -77,7 +75,7 @@ class People:
             await asyncio.sleep(0.01 * random.random())
         reading = asyncio.create_task(self._read(plan_id))
         while not faults.over:
-            await asyncio.sleep(random.choice((0.001, 0.01, 0.1, 1.0)) * random.random())
+            await asyncio.sleep(random.choice((0.001, 0.01, 0.05, 0.3)) * random.random())
             await self._act(random.choice((plan_id, *self._world.records.plans)))
         await reading
 
@@ -131,7 +129,7 @@ class People:
 
     async def _change(self, plan_id: str, view: Any) -> None:
         random = self._world.faults.of("person")
-        kind = random.choice(WHIMS)
+        kind = random.choice(LATE_WHIMS if view.status in ENDED else WHIMS)
         if kind == "fork":
             await self._fork(random, plan_id, view)
         elif kind == "signal":
@@ -165,7 +163,7 @@ class People:
             return RetryTask(random.choice(failed).id) if failed else None
         if kind == "undo":
             return UndoPlan("a person") if "undo" in self._features else None
-        return CancelPlan("a whim") if random.random() < 0.3 else None
+        return CancelPlan("a whim")
 
     async def _revise(self, plan_id: str) -> None:
         state = self._world.records.plans[plan_id].state

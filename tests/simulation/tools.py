@@ -55,7 +55,7 @@ class SimulatedTool:
         if random.random() < 0.5:
             await asyncio.sleep(0)
             return context.cancelled.is_set()
-        seconds = random.choice((0.0001, 0.001, 0.003)) * random.random()
+        seconds = random.choice((0.0001, 0.001, 0.003)) * random.random() * self._faults.pace
         if self._faults.happens("slow"):
             seconds = random.choice((0.05, 1.0, 20.0)) * random.random()
         try:
