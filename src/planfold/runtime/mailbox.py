@@ -61,6 +61,7 @@ class Mailbox:
         self._contended = False
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
+        self._unlock: Callable[[], None] | None = None
         self._rested: asyncio.Event | None = None  # of those who wait for that
 
     @property
@@ -71,6 +72,11 @@ class Mailbox:
     @property
     def busy(self) -> bool:
         return self.deciding or not self.durable
+
+    @property
+    def contended(self) -> bool:
+        """Whether to take the lock of the stream before the next decision."""
+        return self.wary > 0 and self._unlock is None
 
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
         """The letters of the next round, and whether the log has to be read before they can be
@@ -86,6 +92,8 @@ class Mailbox:
         if not self.version:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
         if self.handler is None or self.alone or any(le.body_hash for le in letters):
+            return letters, True
+        if self.wary:  # the log says what others have written meanwhile
             return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
@@ -106,8 +114,21 @@ class Mailbox:
             self.one_by_one += len(left)
 
     def current(self, store: EventStore) -> bool:
-        """Whether no other process has written since the state was that of the log."""
+        """Whether no other process has written since the state was that of the log, as far as is
+        known here."""
         return self.generation == store.generation(self.aggregate_id)
+
+    async def lock(self, store: EventStore) -> None:
+        """Keep other processes from deciding on this stream until :meth:`unlock`: they do it at
+        the same time, and all but one of them would do it in vain."""
+        if self._unlock is None:
+            self._unlock = await store.lock_stream(self.aggregate_id)
+
+    def unlock(self) -> None:
+        """All that was decided is in the log, or given up."""
+        unlock, self._unlock = self._unlock, None
+        if unlock is not None:
+            unlock()
 
     async def read(self, store: EventStore) -> Handler[Any, Any]:
         """The state in the log, for a reader: without what is not committed yet."""
@@ -159,6 +180,8 @@ class Mailbox:
             raise
         if self.version != before:
             self.head = {}
+            if self.wary:
+                self.wary = WARY_COMMITS
         return self.handler
 
     async def _fold(self, store: EventStore) -> Handler[Any, Any]:
