@@ -34,15 +34,22 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def stores(
-    request: pytest.FixtureRequest, tmp_path: Path, waits: Waits
-) -> AsyncIterator[list[Any]]:
-    """Two processes with a worker each."""
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        found: list[Any] = [SqliteStore.open(str(tmp_path / "a.db"), Codec()) for _ in range(2)]
-    else:
-        address = request.getfixturevalue("postgres_database")
-        found = [await PostgresStore.open(address, Codec()) for _ in range(2)]
+        return str(tmp_path / "plans.db")
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+async def stores(address: str, waits: Waits) -> AsyncIterator[list[Any]]:
+    """Two processes with a worker each."""
+    found: list[Any] = []
+    for _ in range(2):
+        if address.startswith("postgresql:"):
+            found.append(await PostgresStore.open(address, Codec()))
+        else:
+            found.append(SqliteStore.open(address, Codec()))
     for number, store in enumerate(found):
         await store.queue.enter(WorkerRecord(f"worker-{number}"))
     yield found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-WAIT_S: Final = 0.1  # for the lock; a process that holds it for longer is suspended or has no time
+WAIT_S: Final = 2.0  # for the lock; a process that holds it for longer is suspended
 WITHOUT_S: Final = 5.0  # for which no lock is asked for, after one that was not to be had
 
 

@@ -22,7 +22,7 @@ SNAPSHOT_AT_REST = 200  # likewise, where a stream waits or its worker stops
 SNAPSHOT_AT_END = 1_000  # events, where a long stream has ended: people look at it
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 KEEP_EVERY = 300  # events between two states that are kept in memory
-WARY_COMMITS = 20  # after one that failed: another process may write here, or the store be away
+WARY_COMMITS = 20  # after one that failed, or while other processes write here again and again
 UNKNOWN = -1  # no generation of a store
 
 
@@ -59,6 +59,7 @@ class Mailbox:
         self.wary = 0  # commits until something may begin before its commit again
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
+        self._alone_for = WARY_COMMITS  # commits since another process was seen to write here
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
         self._unlock: Callable[[], None] | None = None
@@ -180,8 +181,9 @@ class Mailbox:
             raise
         if self.version != before:
             self.head = {}
-            if self.wary:
+            if self._alone_for < WARY_COMMITS:
                 self.wary = WARY_COMMITS
+            self._alone_for = 0
         return self.handler
 
     async def _fold(self, store: EventStore) -> Handler[Any, Any]:
@@ -273,6 +275,7 @@ class Mailbox:
     def committed(self, commit: Commit, store: EventStore) -> None:
         """The decisions that were sent are in the log."""
         self.wary = max(self.wary - 1, 0)
+        self._alone_for += 1
         if self.handler is None:  # what came later was given up
             return
         self.head = commit.last.head
@@ -286,7 +289,7 @@ class Mailbox:
     def give_up(self) -> list[Letter]:
         """Drop the state and the open commit; returns the letters to decide again."""
         commit, self.open = self.open, None
-        self.wary = WARY_COMMITS
+        self.wary, self._alone_for = WARY_COMMITS, 0
         self.forget()
         return commit.fail() if commit is not None else []
 

@@ -27,7 +27,7 @@ RouteAndTool = tuple[str, str]
 
 class WorkShare:
     """Sets ``slots.share``. ``others`` are the workers that could run the same tasks, at the last
-    look; ``leaves``: the last claim left them a part of what waits."""
+    look; ``leaves``: of what waits, a part is left to them."""
 
     def __init__(self, queue: TaskQueue, slots: Slots) -> None:
         self._queue = queue
@@ -40,6 +40,7 @@ class WorkShare:
         self._refused = False  # for too long: they are to be claimed here
         self._busy = False  # several tasks ran here at the last look
         self._plenty_until = 0.0  # loop time until which enough waits for all
+        self._part = 0  # of this worker, where it leaves some
 
     @property
     def pause(self) -> float:
@@ -55,53 +56,54 @@ class WorkShare:
     async def claimable(self, now: float, running: Collection[RouteAndTool]) -> int:
         """How many tasks to claim beside those that run here. ``now`` is loop time, ``running``
         what runs here. While others have fewer, all that run and wait are divided equally."""
-        await self._look(now, running)
-        slots, self.leaves = self._slots, False
-        most = slots.free if self._refused else min(slots.free, slots.wanted)
-        if most < 2 or self._refused or not self.others or now < self._plenty_until:
-            return most
-        enough = slots.concurrency * (len(self.others) + 1)
-        waiting = await self._queue.waiting(enough)
-        if waiting == enough:
-            self._plenty_until = now + LOOK_S
-            return most
-        part = self._part(len(running) + waiting)
-        self.leaves = part < len(running) + min(most, waiting) and self._have_fewer(part)
-        return max(part - len(running), 0) if self.leaves else most
+        looked = await self._look(now, running)
+        if not self._refused and self.others and (looked or self._slots.free > 1):
+            await self._divide(now, len(running))
+        free = self._slots.free
+        return min(free, max(self._part - len(running), 0)) if self.leaves else free
 
     def claimed(self, count: int) -> None:
         """So many were claimed. Where others had not taken them, nothing is left to them for a
         while."""
         if self._refused and count:
-            self._slots.share = None
             self._look_at += KEEP_S
             self.others = []
-            self._refused = False
 
-    async def _look(self, now: float, running: Collection[RouteAndTool]) -> None:
+    async def _look(self, now: float, running: Collection[RouteAndTool]) -> bool:
         """At the other workers, unless that was a moment ago."""
         self._refused = False
         if now < self._look_at:
-            return
+            return False
         self._look_at = now + LOOK_S
         self.others = self._able(await self._queue.workers(), set(running))
         theirs = sum(other.leased for other in self.others)
-        self._busy = len(running) > 1
-        offered = self._slots.share is not None or self.leaves
-        if not offered or theirs > self._theirs:
+        if not self.leaves or theirs > self._theirs:
             self._since = now
         self._theirs = theirs
-        part = self._part(len(running))
-        fewer = self._have_fewer(part) and part < len(running)
-        self._slots.share = part if fewer else None
-        self._refused = (fewer or self.leaves) and now - self._since >= OFFER_S
+        self._busy = len(running) > 1
+        self._refused = self.leaves and now - self._since >= OFFER_S
+        self._keep_all()
+        return True
 
-    def _part(self, tasks: int) -> int:
-        """An equal part of these and the tasks of the others."""
-        return math.ceil((tasks + self._theirs) / (len(self.others) + 1))
+    async def _divide(self, now: float, running: int) -> None:
+        """All that run and wait, unless so many wait that there are enough for all."""
+        if now < self._plenty_until:
+            return
+        self._keep_all()
+        workers = len(self.others) + 1
+        enough = self._slots.concurrency * workers
+        waiting = await self._queue.waiting(enough)
+        if waiting == enough:
+            self._plenty_until = now + LOOK_S
+            return
+        part = math.ceil((running + waiting + self._theirs) / workers)
+        if any(other.leased < min(part, other.concurrency) for other in self.others):
+            self.leaves = part < running + min(self._slots.free, waiting)
+            self._slots.share = part if part < running else None
+            self._part = part
 
-    def _have_fewer(self, part: int) -> bool:
-        return any(other.leased < min(part, other.concurrency) for other in self.others)
+    def _keep_all(self) -> None:
+        self.leaves, self._slots.share = False, None
 
     def _able(
         self, workers: Collection[WorkerRecord], running: Collection[RouteAndTool]

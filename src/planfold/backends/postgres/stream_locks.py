@@ -23,19 +23,21 @@ class StreamLocks:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
-        self._holding: asyncio.Task[None] | None = None
+        self._one = asyncio.Lock()
+        self._holding: set[asyncio.Task[None]] = set()
         self._not_before = 0.0  # loop time
 
     async def lock(self, aggregate_id: str) -> Callable[[], None]:
         """See :meth:`EventStore.lock_stream`."""
         loop = asyncio.get_running_loop()
-        busy = self._holding is not None and not self._holding.done()
-        if busy or self._readers.address.pooled or loop.time() < self._not_before:
+        if self._readers.address.pooled or loop.time() < self._not_before:
             return not_locked
         granted: asyncio.Future[bool] = loop.create_future()
         over = asyncio.Event()
-        self._holding = loop.create_task(self._hold(aggregate_id, granted, over))
-        self._holding.add_done_callback(lambda _: granted.done() or granted.set_result(False))
+        holding = loop.create_task(self._hold(aggregate_id, granted, over))
+        self._holding.add(holding)
+        holding.add_done_callback(self._holding.discard)
+        holding.add_done_callback(lambda _: granted.done() or granted.set_result(False))
         if await granted:
             return over.set
         self._not_before = loop.time() + WITHOUT_S
@@ -43,9 +45,9 @@ class StreamLocks:
 
     async def close(self) -> None:
         """Give back what is held."""
-        if self._holding is not None:
-            self._holding.cancel()
-            await asyncio.gather(self._holding, return_exceptions=True)
+        for holding in self._holding:
+            holding.cancel()
+        await asyncio.gather(*self._holding, return_exceptions=True)
 
     async def _hold(
         self, aggregate_id: str, granted: asyncio.Future[bool], over: asyncio.Event
@@ -66,4 +68,5 @@ class StreamLocks:
             await session.rows("unlock_stream", key, timeout=STATEMENT_S)
 
         with suppress(Exception):  # nothing depends on it
-            await self._readers.run(hold, again=False)
+            async with self._one:
+                await self._readers.run(hold, again=False)

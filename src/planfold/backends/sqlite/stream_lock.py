@@ -25,6 +25,7 @@ class StreamLock:
         self._folder = folder
         self._not_before = 0.0  # loop time
         self._held: set[int] = set()  # descriptors
+        self._after = 0.0  # loop time at which others that wait have looked
 
     def close(self) -> None:
         """Give back what is held."""
@@ -36,6 +37,7 @@ class StreamLock:
         loop = asyncio.get_running_loop()
         if self._folder is None or loop.time() < self._not_before:
             return not_locked
+        await asyncio.sleep(self._after - loop.time())
         try:
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # no worker is there
@@ -56,6 +58,7 @@ class StreamLock:
             self._held.remove(descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked child may hold the descriptor too
             os.close(descriptor)
+            self._after = asyncio.get_running_loop().time() + 2 * LOOK_S
 
 
 async def _locked(descriptor: int, until: float) -> bool:
