@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.queue import WorkerRecord
+from planfold.runtime import share as share_module
 from planfold.runtime.share import KEEP_S, LOOK_S, OFFER_S, WorkShare
 from planfold.runtime.slots import Slots
 from testbed.patience import PATIENCE_S
 
 KIND = ("step", "step")
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -59,6 +62,38 @@ async def test_a_second_worker_gets_a_part_of_the_work(address: str) -> None:
             if min(ran["one"], ran["two"]) >= 48:
                 break
     assert min(ran["one"], ran["two"]) >= 48, ran
+
+
+async def test_what_waits_is_divided_equally(
+    address: str, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_module, "OFFER_S", PATIENCE_S)  # the other one may be slow to claim
+    runs: Counter[str] = Counter()
+    over = asyncio.Event()
+
+    def step_of(name: str) -> Any:
+        @planfold.tool(name="step", effect="safe")
+        async def step() -> None:
+            """Ends when it is told to."""
+            runs[name] += 1
+            await over.wait()
+
+        return step
+
+    async with (
+        planfold.open_app(address, tools=[step_of("none")]) as app,
+        planfold.open_app(address, tools=[step_of("one")]) as one,
+        planfold.open_app(address, tools=[step_of("two")]) as two,
+        one.worker() as first,
+        two.worker() as second,
+    ):
+        await until(lambda: first._leases._share.others and second._leases._share.others)
+        plan_ids = [await app.submit(chain(1)) for _ in range(20)]
+        await asyncio.gather(*(app.approve(plan_id) for plan_id in plan_ids))
+        await until(lambda: runs.total() == 20)
+        assert runs == {"one": 10, "two": 10}
+        over.set()
+        await asyncio.gather(*(app.result(plan_id) for plan_id in plan_ids))
 
 
 async def test_a_worker_that_claims_nothing_keeps_nothing_from_the_others(address: str) -> None:
@@ -127,13 +162,14 @@ async def test_what_a_worker_keeps(record: WorkerRecord, share: int | None) -> N
         ([], 0, 40, 64),
         ([other(0)], 0, 40, 20),
         ([other(0)], 20, 20, 0),
-        ([other(20)], 0, 20, 64),  # they are all due here
-        ([other(0)], 0, 1, 64),
+        ([other(20)], 0, 20, 20),  # they are all due here
+        ([other(0)], 0, 1, 1),
+        ([other(0)], 0, 0, 1),
         ([other(0)], 0, 41, 21),
         ([other(0)], 10, 50, 20),
         ([other(0), WorkerRecord("third", concurrency=64)], 0, 40, 14),
         ([other(0)], 0, 1_000, 64),  # enough for all
-        ([WorkerRecord("other", concurrency=1, leased=1)], 0, 40, 64),  # it has no free place
+        ([WorkerRecord("other", concurrency=1, leased=1)], 0, 40, 40),  # it has no free place
     ],
 )
 async def test_what_a_worker_claims(
@@ -191,7 +227,7 @@ async def test_what_is_taken_is_shared_until_it_is_equal() -> None:
     assert await share.claimable(LOOK_S, [KIND] * 10) == 0
     assert slots.share == 6
     queue.records = [other(5)]
-    assert await share.claimable(2 * LOOK_S, [KIND] * 5) == 54
+    assert await share.claimable(2 * LOOK_S, [KIND] * 5) == 1
     assert slots.share is None
 
 

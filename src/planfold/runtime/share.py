@@ -40,7 +40,6 @@ class WorkShare:
         self._refused = False  # for too long: they are to be claimed here
         self._busy = False  # several tasks ran here at the last look
         self._plenty_until = 0.0  # loop time until which enough waits for all
-        self._part = 0  # of this worker, where it leaves some
 
     @property
     def pause(self) -> float:
@@ -57,10 +56,9 @@ class WorkShare:
         """How many tasks to claim beside those that run here. ``now`` is loop time, ``running``
         what runs here. While others have fewer, all that run and wait are divided equally."""
         looked = await self._look(now, running)
-        if not self._refused and self.others and (looked or self._slots.free > 1):
-            await self._divide(now, len(running))
-        free = self._slots.free
-        return min(free, max(self._part - len(running), 0)) if self.leaves else free
+        if self.others and not self._refused and (looked or self._slots.free > 1):
+            return min(await self._divide(now, len(running)), self._slots.free)
+        return min(self._slots.free, self._slots.wanted)
 
     def claimed(self, count: int) -> None:
         """So many were claimed. Where others had not taken them, nothing is left to them for a
@@ -85,22 +83,25 @@ class WorkShare:
         self._keep_all()
         return True
 
-    async def _divide(self, now: float, running: int) -> None:
-        """All that run and wait, unless so many wait that there are enough for all."""
+    async def _divide(self, now: float, running: int) -> int:
+        """How many of those that wait are for this worker; any number while so many wait that there
+        are enough for all."""
+        free = self._slots.free
         if now < self._plenty_until:
-            return
+            return free
         self._keep_all()
         workers = len(self.others) + 1
         enough = self._slots.concurrency * workers
         waiting = await self._queue.waiting(enough)
         if waiting == enough:
             self._plenty_until = now + LOOK_S
-            return
+            return free
         part = math.ceil((running + waiting + self._theirs) / workers)
         if any(other.leased < min(part, other.concurrency) for other in self.others):
-            self.leaves = part < running + min(self._slots.free, waiting)
+            self.leaves = part < running + min(free, waiting)
             self._slots.share = part if part < running else None
-            self._part = part
+        # What comes after the count is divided by the next one. One: a lease may have run out.
+        return max(part - running, 0) if self.leaves else max(waiting, 1)
 
     def _keep_all(self) -> None:
         self.leaves, self._slots.share = False, None
