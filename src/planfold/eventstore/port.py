@@ -230,8 +230,8 @@ class EventStore(Protocol):
 
     async def lock_stream(self, aggregate_id: str) -> Callable[[], None]:
         """Wait until no other process holds the lock of this stream, and take it; returns what
-        gives it back. Nothing depends on it: it spares conflicts where several processes decide on
-        one stream. Where it is not to be had in a moment, the call returns without it."""
+        releases it. Nothing depends on it: it spares conflicts where several processes decide on
+        one stream. Where it is not to be had soon, the call returns without it."""
         ...
 
     async def version(self, aggregate_id: str) -> int:

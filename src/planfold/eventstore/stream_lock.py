@@ -9,4 +9,4 @@ WITHOUT_S: Final = 5.0  # for which no lock is asked for, after one that was not
 
 
 def not_locked() -> None:
-    """Gives back the lock of a stream that was not to be had."""
+    """Releases the lock of a stream that was not to be had."""

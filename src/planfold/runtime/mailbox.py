@@ -94,7 +94,7 @@ class Mailbox:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
         if self.handler is None or self.alone or any(le.body_hash for le in letters):
             return letters, True
-        if self.wary:  # the log says what others have written meanwhile
+        if self.wary:  # the log says what others have written
             return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
@@ -121,7 +121,7 @@ class Mailbox:
 
     async def lock(self, store: EventStore) -> None:
         """Keep other processes from deciding on this stream until :meth:`unlock`: they do it at
-        the same time, and all but one of them would do it in vain."""
+        the same time, and only one of them could commit it."""
         if self._unlock is None:
             self._unlock = await store.lock_stream(self.aggregate_id)
 

@@ -14,7 +14,7 @@ from planfold.backends.postgres.connection import ServerConnection
 from planfold.backends.postgres.reader import STATEMENT_S, Readers
 from planfold.eventstore.stream_lock import WAIT_S, WITHOUT_S, not_locked
 
-HOLD_S: Final = 2.0  # no decision takes longer; a lock that is never given back ends then
+HOLD_S: Final = 2.0  # no decision takes longer; a lock that is not released ends then
 
 
 class StreamLocks:
@@ -44,7 +44,7 @@ class StreamLocks:
         return not_locked
 
     async def close(self) -> None:
-        """Give back what is held."""
+        """Release what is held."""
         for holding in self._holding:
             holding.cancel()
         await asyncio.gather(*self._holding, return_exceptions=True)

@@ -28,7 +28,7 @@ class StreamLock:
         self._after = 0.0  # loop time at which others that wait have looked
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Release what is held."""
         for descriptor in list(self._held):
             self._unlock(descriptor)
 
