@@ -191,23 +191,20 @@ class Leases:
     async def _claim(self) -> None:
         slots, self._opens_in = self._slots, EVERY_S
         self._begin_surplus()
-        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
-        left = await self._share.review(asyncio.get_running_loop().time(), kinds)
-        free = slots.free
-        self._full = free < 1
+        self._full = slots.free < 1
         if not slots.open:
             return  # what is claimed while draining would only be interrupted
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
-        if free < 1 and slots.waiting and slots.turns is None:
+        if slots.free < 1 and slots.waiting and slots.turns is None:
             slots.bound(self._half())  # else commits fill every place before the next claim
-        most = free if left else min(free, slots.wanted)
+        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
+        most = await self._share.claimable(asyncio.get_running_loop().time(), kinds)
         if most < 1 or slots.alone:
             return
         leases = await self._granted(most, "no")
-        if left and leases:
-            self._share.withdraw()
-        self._full = len(leases) == most
+        self._share.claimed(len(leases))
+        self._full = len(leases) == most and not self._share.leaves
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
