@@ -24,7 +24,7 @@ TOOLS.limits = {"door": SharedLimit(concurrency=1)}
 FORM = answer_form(TOOLS)
 
 ORDER = {"depends_on": [], "when": "", "run_if": "completed"}
-MAP = {"for_each": "", "on_item_failure": "stop", "concurrency": 0}
+MAP = {"for_each": "", "on_item_failure": "stop", "concurrency": 0, "item_by_item": False}
 SHELL_USUAL = {"cwd": None, "env": None, "stdin": None}
 
 

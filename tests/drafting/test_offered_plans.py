@@ -132,7 +132,8 @@ def test_a_decoder_can_name_no_other_plan(plan: str, arguments: Any, takes: bool
     form = answer_form(TOOLS, PLANS)
     jsonschema_rs.meta.validate(form.schema)
     usual = {"depends_on": [], "on_failure": "stop", "when": "", "run_if": "completed"}
-    usual |= {"for_each": "", "on_item_failure": "stop", "concurrency": 0, "undo": ""}
+    usual |= {"for_each": "", "on_item_failure": "stop", "concurrency": 0}
+    usual |= {"item_by_item": False, "undo": ""}
     answer = {"tasks": [task("a", plan, arguments, **usual)]}
     assert jsonschema_rs.Draft202012Validator(form.schema).is_valid(answer) is takes
 

@@ -17,6 +17,7 @@ from planfold.planner.cancellation import (
 )
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
 from planfold.planner.conditions import references_of
+from planfold.planner.counterparts import counterparts
 from planfold.planner.events import (
     AnswerLeadsTo,
     CancelRequested,
@@ -82,6 +83,9 @@ def use_of_result(state: PlannerState, question: Question) -> str:
 def use_of(state: PlannerState, task: Task) -> str:
     """The first use of the result of ``task`` by a task that has not started; empty where there is
     none."""
+    for other in counterparts(state, task):
+        if other.status is TaskStatus.Planned:
+            return f"task {id_text(other.id)} uses $item"
     source = map_of(task.id) or task.id  # the result of an item is in that of its map
     for child in state.schedule.children[source]:
         if state.tasks[child].status is not TaskStatus.Planned:

@@ -55,9 +55,10 @@ from planfold.planner.fold import PlanMemory
 from planfold.planner.forks import fork_plan
 from planfold.planner.items import STRIDE
 from planfold.planner.maps import results_in_order
+from planfold.planner.occurrence import check_occurrence
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
-from planfold.planner.snapshots import Snapshot, pack
+from planfold.planner.snapshots import Snapshot, StoredTasks, pack
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
 from planfold.planner.sub_plans import confirm_end, continue_sub_plan, owes_end
@@ -69,7 +70,7 @@ from planfold.tags import check_tags
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused)
-FOLD_VERSION = 8  # raise it when folding the same events gives another state
+FOLD_VERSION = 9  # raise it when folding the same events gives another state
 
 
 class Planner(PlanMemory):
@@ -100,6 +101,7 @@ class Planner(PlanMemory):
             return list(_initialize(self.state, command))
         if not self.state.revision_hash:
             raise NotFound("there is no such plan; it begins with Initialize")
+        _ = self.state.schedule  # from here on all tasks are decoded, also those of a snapshot
         decide = _DECIDE.get(type(command))
         if decide is None:
             raise TypeError(f"a plan has no command {type(command).__name__}")
@@ -157,11 +159,11 @@ class Planner(PlanMemory):
         if found is None or found.version != FOLD_VERSION:
             return None
         state = found.state
-        for piece in found.pieces:
-            state.tasks.update(zip(piece.ids, piece.tasks(), strict=True))
-        for task in state.tasks.values():
-            if task.elements and task.status is TaskStatus.Completed:
-                task.result = results_in_order(state, task)
+        state.tasks = StoredTasks(found.pieces)
+        if found.has_items:
+            for task in state.tasks.values():
+                if task.elements and task.status is TaskStatus.Completed:
+                    task.result = results_in_order(state, task)
         return cls(state)
 
 
@@ -246,6 +248,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     check_structure(command.tasks, {})
     check_config(command.config)
     check_tags(command.tags)
+    check_occurrence(command.occurrence)
     if missing := sorted({*command.pause_before} - {spec.id for spec in command.tasks}):
         raise CommandRejected(f"pause_before names task {missing[0]}, which the plan does not have")
     revision_hash = hash_revision(command.tasks)
@@ -258,6 +261,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
             command.config,
             tuple(sorted({*command.tags})),
             command.parent,
+            command.occurrence,
         )
         if command.pause_before:
             before = tuple(dict.fromkeys(command.pause_before))

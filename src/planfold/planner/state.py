@@ -59,6 +59,7 @@ class PlannerState(msgspec.Struct, dict=True):
     parent: ParentTask | None = None  # of a sub-plan
     end_reported: bool = False  # to the parent, for this attempt of its task
     tags: tuple[str, ...] = ()  # sorted
+    occurrence: str = ""  # of a plan that a schedule began: see TasksPlanned
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)
@@ -67,6 +68,8 @@ class PlannerState(msgspec.Struct, dict=True):
     def schedule(self) -> Schedule:
         """Built when it is first needed, so that folding a long history does not pay for it, and
         kept up to date from then on."""
+        if type(self.tasks) is not dict:  # those of a snapshot, of which it needs all
+            self.tasks = dict(self.tasks.items())
         return Schedule(self.tasks, self.deadline_of, self.breakpoints)
 
     def written_ids(self) -> list[int]:

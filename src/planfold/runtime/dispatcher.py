@@ -94,18 +94,26 @@ class Dispatcher:
         return await letter.answer
 
     async def view(
-        self, aggregate: Aggregate, aggregate_id: str, *, at_least: int | None = None
+        self,
+        aggregate: Aggregate,
+        aggregate_id: str,
+        *,
+        at_least: int | None = None,
+        partly: bool = False,
     ) -> Handler[Any, Any]:
         """The handler as the log has it, for reading; with ``at_least`` the cached state is
-        returned when it is at that version or later, durable or not. Raises NotFound when there
-        is no such stream."""
+        returned when it is at that version or later, durable or not. ``partly``: of a state that
+        is loaded, only what is looked at is decoded now. Raises NotFound when there is no such
+        stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
         handler = mailbox.handler
         if handler is None or at_least is None or mailbox.version < at_least:
             if mailbox.busy:
                 self._hold(mailbox)
                 self._flush()
-            handler = await mailbox.read(self._store)
+            handler = await mailbox.read(self._store, partly=partly)
+        elif not partly:
+            mailbox.rate()
         if not mailbox.version:
             self._mailboxes.drop(mailbox)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
@@ -150,6 +158,16 @@ class Dispatcher:
 
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
+        if mailbox.contended and mailbox.durable:
+            self._lookups.start(mailbox, tuple(mailbox.waiting), self._lock(mailbox))
+        else:
+            self._decide_waiting(mailbox)
+
+    async def _lock(self, mailbox: Mailbox) -> None:
+        await mailbox.lock(self._store)
+        self._decide_waiting(mailbox)
+
+    def _decide_waiting(self, mailbox: Mailbox) -> None:
         letters, look_up = mailbox.take(self._store)
         if not letters:
             self._decided(mailbox)
@@ -221,8 +239,10 @@ class Dispatcher:
     def _rest(self, mailbox: Mailbox) -> None:
         if mailbox.deciding:
             return
-        if mailbox.held and mailbox.durable:
-            mailbox.rest()
+        if mailbox.durable:
+            mailbox.unlock()
+            if mailbox.held:
+                mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox)
         elif mailbox.handler is not None and not mailbox.version:

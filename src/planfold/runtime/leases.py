@@ -16,14 +16,14 @@ from typing import Any
 
 from planfold.errors import CorruptLog, PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.queue import Lease
+from planfold.eventstore.queue import Lease, Suspects
 from planfold.eventstore.wakeup import WORK
-from planfold.runtime.attempt import Attempt, Key, cancel_tasks, heed, identity
+from planfold.runtime.attempt import Attempt, Key, by_own_clock, cancel_tasks, heed, identity
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.share import WorkShare
-from planfold.runtime.slots import Reserved, Slots
+from planfold.runtime.slots import Reserved, Slots, reserved
 from planfold.runtime.worker_loop import EVERY_S
 
 RENEW_EVERY_S = 10.0
@@ -51,8 +51,7 @@ class Leases:
     ) -> None:
         self._store = store
         self._queue = store.queue
-        self._owner = slots.owner
-        self._slots = slots
+        self._slots, self._owner = slots, slots.owner
         self._runner = runner
         self._enter = enter
         self._trouble = trouble
@@ -120,12 +119,11 @@ class Leases:
             )
 
     async def _keep(self) -> None:
-        if not self._entered:
-            await self._enter()
-            self._entered = True
-        if self._is_renewal_due():
+        if not self._entered or self._is_renewal_due():
             began = asyncio.get_running_loop().time(), self._store.clock()
-            await self._compare(self._queue.renew)
+            entry = () if self._entered else (self._enter(),)
+            await asyncio.gather(*entry, self._compare(self._queue.renew))  # in one commit
+            self._entered = True
             self._renewed_at = began
             await self._make_room()
         elif self._doubt or self._others_wrote():
@@ -164,13 +162,13 @@ class Leases:
         kept = set(map(identity, self._surplus))
         self._surplus = deque(lease for lease in leases if identity(lease) in kept)
         for lease in leases:
-            if _reserved(lease) not in known:
+            if reserved(lease) not in known:
                 await self._adopt(lease)
 
     def _known(self) -> set[Reserved]:
         attempts = (*self._running.values(), *self._ending)
-        mine = {_reserved(a.lease) for a in attempts if not a.basis.failed}
-        return mine | set(map(_reserved, self._surplus)) | self._slots.reserved
+        mine = {reserved(a.lease) for a in attempts if not a.basis.failed}
+        return mine | set(map(reserved, self._surplus)) | self._slots.reserved
 
     async def _adopt(self, lease: Lease) -> None:
         """A task that is leased to this worker but never began here."""
@@ -193,28 +191,30 @@ class Leases:
     async def _claim(self) -> None:
         slots, self._opens_in = self._slots, EVERY_S
         self._begin_surplus()
-        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
-        left = await self._share.review(asyncio.get_running_loop().time(), kinds)
-        free = slots.free
-        self._full = free < 1
+        self._full = slots.free < 1
         if not slots.open:
             return  # what is claimed while draining would only be interrupted
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
-        if free < 1 and slots.waiting and slots.turns is None:
+        if slots.free < 1 and slots.waiting and slots.turns is None:
             slots.bound(self._half())  # else commits fill every place before the next claim
-        most = free if left else min(free, slots.wanted)
+        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
+        most = await self._share.claimable(asyncio.get_running_loop().time(), kinds)
         if most < 1 or slots.alone:
             return
-        leases = await self._queue.claim(self._owner, most, suspects="no", **self._served())
-        if left and leases:
-            self._share.withdraw()
-        self._full = len(leases) == most
+        leases = await self._granted(most, "no")
+        self._share.claimed(len(leases))
+        self._full = len(leases) == most and not self._share.leaves
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
         self._begin_surplus()
         self._opens_in = EVERY_S if self._full else await self._queue.opens_in() or EVERY_S
+
+    async def _granted(self, most: int, suspects: Suspects) -> list[Lease]:
+        asked, served = self._store.clock(), self._served()
+        leases = await self._queue.claim(self._owner, most, suspects=suspects, **served)
+        return [by_own_clock(lease, asked, self._store.clock()) for lease in leases]
 
     def _half(self) -> int:
         return max(1, self._slots.concurrency // 2)
@@ -226,7 +226,7 @@ class Leases:
         leases: list[Lease] = []
         try:
             if await self._queue.waiting_suspects(self._owner, **self._served()):
-                leases = await self._queue.claim(self._owner, 1, suspects="only", **self._served())
+                leases = await self._granted(1, "only")
         finally:
             self._slots.alone = bool(leases)
         self._begin_all(leases)
@@ -313,7 +313,7 @@ class Leases:
     def _forget(self, attempt: Attempt) -> None:
         self._ending.discard(attempt)
         if not attempt.basis.failed:
-            self._ended.add(_reserved(attempt.lease))
+            self._ended.add(reserved(attempt.lease))
 
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""
@@ -394,7 +394,3 @@ class Leases:
             self._entered = self._stopping = False  # the worker may be entered again
             self._last_round = None
             await asyncio.wait_for(self._queue.leave(self._owner), REPORT_S)
-
-
-def _reserved(lease: Lease) -> Reserved:
-    return lease.aggregate_id, lease.task_id, lease.attempt

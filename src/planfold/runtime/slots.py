@@ -18,6 +18,11 @@ Reserved = tuple[str, int, int]
 """Aggregate, task and attempt that a commit on its way leases to the worker."""
 
 
+def reserved(lease: Lease) -> Reserved:
+    """What a lease is for, without its epoch."""
+    return lease.aggregate_id, lease.task_id, lease.attempt
+
+
 class Slots:
     """How many tasks a worker may run, which ones it serves, and how many run.
 

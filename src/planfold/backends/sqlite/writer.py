@@ -8,6 +8,7 @@ slow, a thread commits, so that the loop is not blocked.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,7 @@ Work = Callable[[apsw.Connection], Any]
 _Waiting = tuple[Work, asyncio.Future[Any], Callable[[], None] | None]
 
 SLOW_COMMIT_S = 0.0015
+LOCK_PAUSE_S = 0.001  # while another process commits
 
 
 class SqliteWriter:
@@ -143,10 +145,19 @@ class SqliteWriter:
                 over()
 
     def _commit_waiting_for_locks(self, works: list[Work]) -> list[Any]:
+        """SQLite's own waiting grows to 0.1 s, in which others commit a hundred times."""
+        until = time.monotonic() + BUSY_MS / 1000
+        self._connection.set_busy_timeout(0)
         try:
-            return self._commit(works)
-        except apsw.BusyError as fault:
-            return [translate(fault, self._path)] * len(works)
+            while True:
+                try:
+                    return self._commit(works)
+                except apsw.BusyError as fault:
+                    if time.monotonic() >= until:
+                        return [translate(fault, self._path)] * len(works)
+                time.sleep(LOCK_PAUSE_S * random.uniform(0.5, 1.5))
+        finally:
+            self._connection.set_busy_timeout(BUSY_MS)
 
     def _commit(self, works: list[Work]) -> list[Any]:
         """One transaction for all; if it fails as a whole, one for each, so that a bad one

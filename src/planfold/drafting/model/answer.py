@@ -68,6 +68,7 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "max_items": {"type": "integer"},
     "concurrency": {"type": "integer"},
     "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
+    "item_by_item": {"type": "boolean"},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
     "stall_timeout": {"type": "number"},
     "wait": {"type": "number"},
@@ -79,7 +80,7 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
-    *("for_each", "max_items", "concurrency", "on_item_failure", "stall_timeout"),
+    *("for_each", "max_items", "concurrency", "on_item_failure", "item_by_item", "stall_timeout"),
     *("wait", "at", "wait_for", "key", "undo", "limits"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
@@ -96,6 +97,7 @@ _MAP: Final = {
     "for_each": {**_TEXT, "pattern": LIST},
     "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
     "concurrency": {"type": "integer", "minimum": 0, "maximum": 1_000},
+    "item_by_item": {"type": "boolean"},
 }
 _WHOLE_SECONDS: Final = {"type": "integer", "minimum": 0, "maximum": 86_400}
 _LONG: Final = {"type": "integer", "minimum": 1, "maximum": 31_536_000}
@@ -274,7 +276,7 @@ def draft_of(
         fix = faults.nearest(key, _FIELDS) or "a task has: " + ", ".join(_FIELDS)
         faults.add("there is no such field", task=name, field=excerpt(key), fix=fix)
     if "for_each" not in raw:
-        for field in ("max_items", "concurrency", "on_item_failure"):
+        for field in ("max_items", "concurrency", "on_item_failure", "item_by_item"):
             raw.pop(field, None)  # a model fills it in anyway
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:

@@ -21,7 +21,13 @@ from planfold.drafting.model.offered_plans import NO_PLANS, OfferedPlans
 from planfold.drafting.shape import for_each_text
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
-from planfold.planner.references import ITEM, OF_UNDO, find_references, whole_reference
+from planfold.planner.references import (
+    ITEM,
+    OCCURRENCE,
+    OF_UNDO,
+    find_references,
+    whole_reference,
+)
 from planfold.planner.sub_plans import ROUTE
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec, Undo
 from planfold.tools.tool import Tool, Toolbox
@@ -261,6 +267,7 @@ class Candidates:
             listed = whole_reference(written)
             names |= {} if listed is None else {listed.target: None}
             names = {name: None for name in names if name not in ITEM}
+        names.pop(OCCURRENCE, None)  # the time that the plan runs for
         names.pop(draft.label or "", None)  # that one waits for itself: the compiler says so
         return names
 
