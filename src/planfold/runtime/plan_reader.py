@@ -25,6 +25,7 @@ from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.lookups import folded
 from planfold.runtime.origins import base_of, history_of
 from planfold.runtime.plan_lists import plans_of
 from planfold.runtime.task_names import task_id_in
@@ -113,7 +114,7 @@ class PlanReader:
         head = await self.store.head(plan_id)
         if head is None or head.stream_id != PLAN.stream_id or head.version <= LONG_LOG:
             return None
-        planner = await self.dispatcher.fold(STORED_PLAN, plan_id)
+        planner = await folded(self.store, STORED_PLAN, plan_id)
         assert isinstance(planner, Planner)
         schedule, status = planner.state.schedule, head.head.get("status")
         if isinstance(schedule, StoredSchedule) and status in STATUSES:
