@@ -217,12 +217,13 @@ class People:
             added = await self.try_(
                 lambda app: app.add_schedule(SCHEDULE, "* * * * *", draft, **about)
             )
-        end = float("inf")
+        end, lazy_until = float("inf"), random.choice((0.0, 2 * 60.0))
         while self._world.loop.time() < end:
             await asyncio.sleep(random.random())
             begun = [plan_id for plan_id in plans if plan_id.startswith(SCHEDULE)]
-            for plan_id in begun:  # the next one may wait for its end
-                await self._continue(plans[plan_id])
+            if self._world.loop.time() > lazy_until:  # the next one may wait for its end
+                for plan_id in begun:
+                    await self._continue(plans[plan_id])
             if end == float("inf") and self._world.faults.over:
                 end = self._world.loop.time() + PATIENCE_S
             if self._world.faults.over and len(begun) >= OCCURRENCES:
