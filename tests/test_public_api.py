@@ -50,14 +50,13 @@ PUBLIC = {
     planfold.types: """
         Archived BudgetUsedUp ByHand Cancellation ClarificationProvided ContextCannotFit
         ContextSummarised Divergence EventFeed ExecutorEvent Explanation Fault Figures FileRef
-        ForEach Forecast Fork Histogram ImageRef Ledger Link McpServer ModelEndpoint NodeKind
-        Notification NotifyTarget Observer Operation ParameterValue ParentTask Pause Phase
-        PhaseSpan PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt
-        PythonTool Reason ReasonKind RepeatedEffect Replay ReplayDifference Request Rule
-        Scenario ScheduleView Scope SecretSource Simulation Statistics StepAbandoned StepBegun
-        StepCompleted StreamHead Task TaskDifference TaskProgressed TasksProposed Template
-        ToolCall ToolExecutor ToolRun ToolSchema Toolbox Unclaimed Undo UndoDraft Wait WorkerFit
-        messages
+        ForEach Forecast Fork Histogram ImageRef Ledger LimitUse Link McpServer ModelEndpoint
+        NodeKind Notification NotifyTarget Observer Operation ParameterValue ParentTask Pause Phase
+        PhaseSpan PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt PythonTool
+        Reason ReasonKind RepeatedEffect Replay ReplayDifference Request Rule Scenario ScheduleView
+        Scope SecretSource Simulation Statistics StepAbandoned StepBegun StepCompleted StreamHead
+        Task TaskDifference TaskProgressed TasksProposed Template ToolCall ToolExecutor ToolRun
+        ToolSchema Toolbox Unclaimed Undo UndoDraft Wait WorkerFit messages
     """,
 }
 MOST = {planfold: 32, planfold.executor: 13, planfold.log: 12, planfold.testing: 12}
@@ -159,6 +158,14 @@ def test_importing_the_public_modules_imports_next_to_nothing() -> None:
     assert loaded & {"asyncio", "msgspec", "apsw", "rich", "click"} == set()
     own = {name for name in loaded if name.startswith("planfold")}
     assert own == {*names, "planfold.exports"}
+
+
+def test_an_app_imports_only_what_all_programs_need() -> None:
+    loaded = modules_after("import planfold; planfold.open_app")
+    slow = {"importlib.metadata", "importlib.resources", "difflib", "tomllib", "zoneinfo", "apsw"}
+    own = {"executors.guard.guard", "executors.context", "drafting.templates", "runtime.worker"}
+    own |= {"readmodels.statistics", "readmodels.timeline", "readmodels.plan_view"}
+    assert loaded & {*slow, *(f"planfold.{name}" for name in own)} == set()
 
 
 def test_the_planner_needs_no_infrastructure() -> None:

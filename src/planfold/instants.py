@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _FORM: Final = re.compile(
     r"(?P<local>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)"
@@ -50,11 +52,20 @@ def instant_of(text: str) -> float:
 
 
 def zone_of(name: str) -> ZoneInfo:
+    from zoneinfo import ZoneInfo  # most plans have no times with a zone
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         message = f"there is no time zone {name!r}; use a name such as Europe/Zurich"
         raise ValueError(message) from None
+
+
+def in_zone(at: float, tz: str) -> str:
+    """A time (seconds since the epoch) to the second, as clocks in a time zone show it, with its
+    offset from UTC: ``2026-12-01T09:00:00+01:00``. Raises ValueError: there is no such zone."""
+    written = datetime.fromtimestamp(int(at), zone_of(tz)).isoformat()
+    return f"{written.removesuffix('+00:00')}Z" if written.endswith("+00:00") else written
 
 
 def in_utc(at: float) -> str:

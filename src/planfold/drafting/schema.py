@@ -49,7 +49,8 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "The tool's arguments, as its schema asks. Texts in them may refer to the results of "
             "other tasks: $1, $1.field, $build.items[0].id; $$ is a dollar sign. A reference "
             "implies a dependency. $1? is null where task 1 has no result, $1.n ?? 0 has a "
-            "default, and $1:status and $1:error are about the task."
+            "default, and $1:status and $1:error are about the task. $occurrence is the time that "
+            "the plan is for (of a schedule: that of the occurrence), $occurrence.date its day."
         ),
         "depends_on": "Ids or labels of the tasks that must be completed before this one starts.",
         "attachments": "Links, images and files that belong to the task.",
@@ -103,6 +104,11 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "(its result is null; the map completes). Default: stop."
         ),
         "item_label": "Of a map: what each item is called, such as $item.name. Default: none.",
+        "item_by_item": (
+            "Of a map whose for_each is the result of another map, such as $fetch: true lets each "
+            "item start as soon as the item at the same place there has completed. Default: false, "
+            "wait for all items."
+        ),
         "choices": "The answers to choose from. None: any text. Only for clarification.",
         "default": (
             "The answer that holds when the deadline passes; one of the choices, if any. Of "

@@ -172,10 +172,10 @@ def _approval(state: PlannerState, task: Task) -> Reason:
 
 
 def _parents(state: PlannerState, task: Task) -> Reason:
-    if of := map_of(task.id):
+    open_ = [i for i in task.depends_on if not met(state.tasks[i], task.spec)]
+    if not open_ and (of := map_of(task.id)):
         text, remedy = f"starts no more: task {of} ends", f"retry task {of} once it has ended"
         return _reason(ReasonKind.Parents, task, text, remedy, by=[of])
-    open_ = [i for i in task.depends_on if not met(state.tasks[i], task.spec)]
     names = _named(state, open_)
     text, remedy = f"waits for {names}", f"see what {names} wait{'s' * (len(open_) == 1)} for"
     return _reason(ReasonKind.Parents, task, text, remedy, by=open_)

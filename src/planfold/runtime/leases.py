@@ -49,8 +49,7 @@ class Leases:
         enter: Callable[[], Awaitable[None]],
         trouble: Callable[[PlanfoldError], None],
     ) -> None:
-        self._store = store
-        self._queue = store.queue
+        self._store, self._queue = store, store.queue
         self._slots, self._owner = slots, slots.owner
         self._runner = runner
         self._enter = enter
@@ -61,8 +60,8 @@ class Leases:
         self._ended: set[Reserved] = set()  # since the queue was last asked
         self._surplus: deque[Lease] = deque()  # claimed, but commits took their places first
         self._barred: set[str] = set()  # plans that cannot be worked on here
-        self._entered = False
-        self._doubt = False
+        self._entered = self._doubt = False
+        self._fresh = True  # it has never left, so it holds nothing that is not renewed in time
         self._full = False  # the last claim left tasks behind
         self._opens_in = EVERY_S  # seconds after which a limit may give a task a place
         self._renewed_at = 0.0, 0.0  # loop time and the store's clock
@@ -86,7 +85,7 @@ class Leases:
         loop = asyncio.get_running_loop()
         self._note_standstill(loop.time())
         if self._last_round is None:
-            self._renewed_at = loop.time(), 0.0
+            self._renewed_at = loop.time(), self._store.clock() if self._fresh else 0.0
         give_up_at = self._renewed_at[0] + GIVE_UP_RENEWING_S
         try:
             async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
@@ -119,12 +118,11 @@ class Leases:
             )
 
     async def _keep(self) -> None:
-        if not self._entered:
-            await self._enter()
-            self._entered = True
-        if self._is_renewal_due():
+        if not self._entered or self._is_renewal_due():
             began = asyncio.get_running_loop().time(), self._store.clock()
-            await self._compare(self._queue.renew)
+            entry = () if self._entered else (self._enter(),)
+            await asyncio.gather(*entry, self._compare(self._queue.renew))  # in one commit
+            self._entered = True
             self._renewed_at = began
             await self._make_room()
         elif self._doubt or self._others_wrote():
@@ -192,23 +190,20 @@ class Leases:
     async def _claim(self) -> None:
         slots, self._opens_in = self._slots, EVERY_S
         self._begin_surplus()
-        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
-        left = await self._share.review(asyncio.get_running_loop().time(), kinds)
-        free = slots.free
-        self._full = free < 1
+        self._full = slots.free < 1
         if not slots.open:
             return  # what is claimed while draining would only be interrupted
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
-        if free < 1 and slots.waiting and slots.turns is None:
+        if slots.free < 1 and slots.waiting and slots.turns is None:
             slots.bound(self._half())  # else commits fill every place before the next claim
-        most = free if left else min(free, slots.wanted)
+        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
+        most = await self._share.claimable(asyncio.get_running_loop().time(), kinds)
         if most < 1 or slots.alone:
             return
         leases = await self._granted(most, "no")
-        if left and leases:
-            self._share.withdraw()
-        self._full = len(leases) == most
+        self._share.claimed(len(leases))
+        self._full = len(leases) == most and not self._share.leaves
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
@@ -287,13 +282,14 @@ class Leases:
         except Exception as fault:
             self._note(attempt.lease, fault)
         finally:
-            self._done(attempt)
             if attempt.to_release is None:
                 self._forget(attempt)
                 if attempt.lease.limits:  # they may have a place now
                     self._store.wakeup.notify(WORK)
-            elif not self._stopping:
-                self._doubts()  # the next round gives it back
+            else:
+                self._done(attempt)
+                if not self._stopping:
+                    self._doubts()  # the next round gives it back
 
     def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
         for task_id in task_ids:
@@ -395,6 +391,6 @@ class Leases:
                 await self._give_back()
                 await self._compare(self._queue.renew)
         finally:
-            self._entered = self._stopping = False  # the worker may be entered again
+            self._entered = self._stopping = self._fresh = False  # it may be entered again
             self._last_round = None
             await asyncio.wait_for(self._queue.leave(self._owner), REPORT_S)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -20,7 +18,7 @@ from planfold.planner.budget import Budget
 from planfold.shared_limits import SharedLimit, check_limits
 from planfold.tools.mcp_servers import McpServer
 from planfold.tools.notifications import NotifyTarget, check_target
-from planfold.tools.policy.policy import PolicySettings
+from planfold.tools.policy.rules import PolicySettings
 from planfold.tools.secrets import SecretSource
 
 DEFAULT_DATABASE = "sqlite:///.planfold/planfold.db"
@@ -42,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     - ``durability``: with "output" a ``safe`` task may start before the step that dispatched it is
       committed; with "every-step" it waits for the commit, as all other tasks always do.
     - ``max_parallel``, ``route_limits``, ``token_budget``, ``system_prompt``, ``profile``,
-      ``model``, ``summarise`` and ``budget`` are the defaults of new plans: see
+      ``model``, ``summarise``, ``budget`` and ``preview_from`` are the defaults of new plans: see
       :class:`PlannerConfig`. Several models with commas between them are a chain: the next one is
       asked where one is unavailable. ``models`` gives further ones names.
     - ``attach_bytes``: the model that plans is shown files up to this size (bytes) that the request
@@ -88,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attach_bytes: int = 0
     models: dict[str, ModelEndpoint] = {}
     budget: Budget = Budget()
+    preview_from: float = 1.0
     policy: PolicySettings = PolicySettings()
     secrets: dict[str, SecretSource] = {}
     mcp: dict[str, McpServer] = {}
@@ -104,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {count}")
+        if not 0.0 <= self.preview_from <= 1.0:
+            raise ConfigurationError(f"preview_from must be from 0 to 1, not {self.preview_from}")
         check_limits(self.limits)
         for name, target in self.notify.items():
             check_target(name, target)
@@ -174,6 +175,8 @@ def _in_words(fault: msgspec.ValidationError, values: dict[str, Any]) -> str:
     if found := _UNKNOWN_KEY.fullmatch(said):
         section = None if rest else _SECTIONS.get(table, Settings if not place else None)
         fields = [] if section is None else section.__struct_fields__
+        from difflib import get_close_matches
+
         near = get_close_matches(found[1], fields, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "remove it"
         where = f" in {place}" if place else ""
@@ -205,7 +208,10 @@ def present_folder() -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(decoded(path.read_bytes()))
+        data = path.read_bytes()
+        import tomllib  # only those who have such a file need it
+
+        return tomllib.loads(decoded(data))
     except FileNotFoundError:
         return {}
     except OSError as fault:

@@ -7,15 +7,15 @@ process's POSIX locks.
 from __future__ import annotations
 
 import functools
-import secrets
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 import apsw
 
+from planfold.backends.named_sql import load_steps
 from planfold.errors import (
     ConfigurationError,
     CorruptLog,
@@ -27,6 +27,8 @@ from planfold.errors import (
 APPLICATION_ID = 0x706C6664  # "plfd": marks a planfold database among other SQLite files
 BUSY_MS = 10_000
 MEMORY = ":memory:"
+FRAME_BYTES = 24  # before each page in the write-ahead log
+SMALL_CACHE = 10  # pages
 PAGE_BYTES = 2048  # of a new file: a commit changes a few bytes on each of about seven pages
 
 
@@ -71,6 +73,25 @@ def _use_wal(connection: apsw.Connection, path: str) -> None:
             time.sleep(0.005)
 
 
+def grow_log(connection: apsw.Connection, path: str) -> None:
+    """Give the write-ahead log of ``path`` the size at which SQLite begins it again from the front.
+    A commit that makes the file longer waits for the disk twice. Raises apsw.Error; then nothing
+    has changed."""
+    size = connection.pragma("wal_autocheckpoint") * (connection.pragma("page_size") + FRAME_BYTES)
+    missing = size - os.path.getsize(f"{path}-wal")
+    if missing <= 0:
+        return
+    cached = connection.pragma("cache_size")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.pragma("cache_size", SMALL_CACHE)  # so that pages are written before a commit
+        connection.execute("INSERT INTO snapshots VALUES ('', 0, '', zeroblob(?))", (missing,))
+    finally:
+        connection.pragma("cache_size", cached)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def migrate(connection: apsw.Connection, path: str) -> int:
     """Bring the schema up to date, one transaction for all steps; returns how many were applied.
     Safe to call from several processes at once.
@@ -88,7 +109,7 @@ def migrate(connection: apsw.Connection, path: str) -> int:
             for _name, sql in steps[version:]:
                 connection.execute(sql)
             if version == 0:
-                identity = (("store_id", secrets.token_hex(8)), ("created_at", repr(time.time())))
+                identity = (("store_id", os.urandom(8).hex()), ("created_at", repr(time.time())))
                 connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", identity)
                 connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", len(steps))
@@ -103,10 +124,7 @@ def migrate(connection: apsw.Connection, path: str) -> int:
 @functools.cache
 def migrations() -> list[tuple[str, str]]:
     """Name and SQL of every step, in order."""
-    folder = resources.files("planfold.backends.sqlite").joinpath("migrations")
-    return sorted(
-        (f.name, f.read_text("utf-8")) for f in folder.iterdir() if f.name.endswith(".sql")
-    )
+    return load_steps(__file__)
 
 
 def _schema_version(connection: apsw.Connection, path: str) -> int:
