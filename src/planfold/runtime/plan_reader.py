@@ -20,7 +20,6 @@ from planfold.planner.state import PlannerState
 from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
-from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
@@ -33,6 +32,7 @@ from planfold.runtime.task_names import task_id_in
 if TYPE_CHECKING:  # views are imported by the methods that make them: few programs need them all
     from planfold.readmodels.explanation import Explanation, Present
     from planfold.readmodels.ledger import Ledger
+    from planfold.readmodels.plan_difference import PlanDifference, Side
     from planfold.readmodels.plan_view import PlanView
     from planfold.readmodels.simulation import Simulation
     from planfold.readmodels.statistics import Statistics
@@ -133,10 +133,14 @@ class PlanReader:
     ) -> PlanDifference:
         """How another plan, or the same one at another version or time, differs from this one: see
         :class:`PlanDifference`. Raises NotFound, CorruptLog."""
+        from planfold.readmodels.plan_difference import plan_difference
+
         one, other = await self._side(plan_id, at), await self._side(other_id, other_at)
         return plan_difference(one, other)
 
     async def _side(self, plan_id: str, at: int | datetime | None) -> Side:
+        from planfold.readmodels.plan_difference import Side
+
         state = (await self.fold(plan_id, at)).state
         return Side(state, await history_of(self.store, plan_id, state.version))
 
