@@ -95,7 +95,8 @@ class Mailbox:
         letters = waiting
         if not self.version:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
-        if self.handler is None or self.alone or any(le.body_hash for le in letters):
+        idempotent = [le for le in letters if le.body_hash]
+        if self.handler is None or self.alone or idempotent:
             return letters, True
         if self.wary:  # the log says what others have written
             return letters, True
