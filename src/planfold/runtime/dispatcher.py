@@ -20,7 +20,7 @@ from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import LOG, Basis, Letter
 from planfold.runtime.lookups import Lookups, confirmed, known_commands
-from planfold.runtime.mailbox import Mailbox
+from planfold.runtime.mailbox import WARY_COMMITS, Mailbox
 from planfold.runtime.mailboxes import Mailboxes
 from planfold.runtime.outbox import Outbox
 from planfold.runtime.slots import Slots, reserve
@@ -129,6 +129,12 @@ class Dispatcher:
         the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
         return mailbox.handler if mailbox is not None and mailbox.settled(self._store) else None
+
+    def expect_others(self, aggregate: Aggregate, aggregate_id: str) -> None:
+        """Other processes are about to write to this stream."""
+        mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
+        if mailbox is not None:
+            mailbox.wary = WARY_COMMITS
 
     async def save_snapshots(self) -> None:
         """Save snapshots, so that the next reader of these streams need not fold them."""
