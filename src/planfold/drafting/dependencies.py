@@ -14,6 +14,7 @@ from planfold.drafting.reference_lint import doubtful_references
 from planfold.drafting.shape import task_name
 from planfold.planner.references import (
     ITEM,
+    OCCURRENCE,
     OF_UNDO,
     PARAMS,
     SELF,
@@ -77,6 +78,10 @@ class Numbered:
     def _check_label(self, task: TaskDraft, task_id: int, place: int, faults: Faults) -> None:
         if task.label is None:
             return
+        if task.label == OCCURRENCE:
+            message = f"{quoted(OCCURRENCE)} is what the time of a plan is called"
+            fault_of = self.names[place]
+            faults.add(message, task=fault_of, field="label", fix="use another label")
         if task.label in self.labels:
             message = f"{quoted(task.label)} is also the label of another task"
             message += f" (id {quoted(self.labels[task.label])})"
@@ -127,7 +132,7 @@ class Links:
                 value,
                 lambda target: (
                     target in known
-                    or self._of_element(place, target)
+                    or self._is_no_task(place, target)
                     or self._numbered.find(target) is not None
                 ),
             ):
@@ -135,7 +140,8 @@ class Links:
                 name = self._numbered.names[place]
                 self._faults.add(message, task=name, field=field, fix=doubtful.fix)
             for target, reference in _first_of_each(find_references(value)).items():
-                if target in known or self._of_element(place, target):
+                if target in known or self._is_no_task(place, target):
+                    self._check_time(place, reference, field)
                     continue
                 shown = excerpt(target) if target.isdecimal() else quoted(target)
                 message = f"{excerpt(reference.text)}: there is no task {shown}"
@@ -161,7 +167,7 @@ class Links:
     def add_list(self, place: int, text: str, tools: Toolbox) -> None:
         """Link the list of a map."""
         whole = whole_reference(text)
-        if whole is not None and whole.target not in ITEM:
+        if whole is not None and whole.target not in (*ITEM, OCCURRENCE):
             message = f"{excerpt(whole.text)}: there is no task {quoted(whole.target)}"
             self._link(place, whole.target, "for_each", message, whole)
             ConditionChecks(self._numbered, tools, self._faults, "for_each").check_list(
@@ -179,7 +185,8 @@ class Links:
         checks = ConditionChecks(self._numbered, tools, self._faults)
         for reference in checks.read(text, name):
             target = reference.target
-            if self._of_element(place, target):
+            if self._is_no_task(place, target):
+                self._check_time(place, reference, "when")
                 continue
             shown = excerpt(target) if target.isdecimal() else quoted(target)
             message = f"{excerpt(reference.text)}: there is no task {shown}"
@@ -203,8 +210,17 @@ class Links:
             if by is not None:
                 self._check_has_result(parent, by, name, field)
 
-    def _of_element(self, place: int, target: str) -> bool:
+    def _is_no_task(self, place: int, target: str) -> bool:
+        """Whether the target is the element of a map, or the time that the plan runs for."""
+        if target == OCCURRENCE:
+            return target not in self._numbered.labels
         return target in ITEM and self._numbered.tasks[place].for_each is not None
+
+    def _check_time(self, place: int, reference: Reference, field: str) -> None:
+        if reference.target == OCCURRENCE and reference.about:
+            message = f"{excerpt(reference.text)}: a time has no {reference.about}"
+            name, fix = self._numbered.names[place], f"write ${OCCURRENCE}"
+            self._faults.add(message, task=name, field=field, fix=fix)
 
     def _suggest(self, target: int | str, *, is_reference: bool) -> str:
         text = str(target)[:100] if isinstance(target, str) else ""
@@ -212,7 +228,8 @@ class Links:
             return "a plan with parameters declares them in params; or write $$ for a dollar sign"
         if text in ITEM and is_reference:
             return "only a task with for_each has an element; or write $$ for a dollar sign"
-        near = "" if text.isdecimal() else self._faults.nearest(text, self._numbered.labels)
+        names = [*self._numbered.labels, OCCURRENCE] if is_reference else self._numbered.labels
+        near = "" if text.isdecimal() else self._faults.nearest(text, names)
         fix = near or self._overview
         if not is_reference:
             return fix
