@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,8 @@ from planfold.planner.graph import Schedule
 from planfold.planner.items import STRIDE
 from planfold.planner.questions import Question
 from planfold.planner.tasks import ParentTask, Pause, PlanStatus, Task, TaskStatus
+
+RUNNING: Final = PlanStatus.Running  # looking up a member takes time
 
 
 class PlannerState(msgspec.Struct, dict=True):
@@ -111,7 +113,7 @@ class PlannerState(msgspec.Struct, dict=True):
     def _while_it_lasts(self) -> PlanStatus:
         schedule = self.schedule
         if not (self.questions or self.paused or self.breakpoints):
-            return PlanStatus.Running
+            return RUNNING
         if self.paused is not None:
             return PlanStatus.Running if schedule.slots else PlanStatus.Paused
         if not schedule.idle:
