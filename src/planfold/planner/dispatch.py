@@ -272,17 +272,19 @@ def _conclusion(state: PlannerState) -> PlanningCompleted:
 
 
 def summary_of(state: PlannerState) -> PlanSummary:
-    """How the tasks and items have ended, without those that a revision superseded."""
+    """How the tasks and items have ended, without those that a revision superseded. Those that
+    undo others are only among the ids."""
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     others = state.schedule.having([s for s in TaskStatus if s is not TaskStatus.Completed])
     for task in others:
         if not task.superseded:
             by_status[task.status].append(task.spec.id)
     skipped = by_status[TaskStatus.Skipped]
+    completed, total = state.progress
     undone, to_undo = undo_counts(state) if state.completions else (0, 0)
     return PlanSummary(
-        total=len(state.tasks),
-        completed=state.schedule.counts[TaskStatus.Completed],
+        total=total,
+        completed=completed,
         failed=tuple(by_status[TaskStatus.Failed]),
         skipped=tuple(skipped),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),

@@ -55,6 +55,12 @@ def blocks(parent: Task) -> bool:
     return parent.status in ENDED and not satisfies(parent)
 
 
+def is_aside(task: Task) -> bool:
+    """Whether a task does not count in how far a plan is: a revision superseded it, or it undoes
+    another one. Such tasks come into a plan with events that the schedule is built again after."""
+    return task.superseded or task.spec.undoes is not None
+
+
 OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a map
 
 
@@ -99,6 +105,7 @@ class Schedule:
         self.running: Counter[str] = Counter()
         self.slots = 0  # tasks that run: items, and no maps
         self.counts: Counter[TaskStatus] = Counter()
+        self.aside: Counter[TaskStatus] = Counter()  # the same of tasks that do not count
         self.delayed: set[int] = set()
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
         self._left: Counter[int] = Counter()  # items that have not ended, by map,
@@ -115,6 +122,7 @@ class Schedule:
         children = self.children
         children.update({task.spec.id: [] for task in tasks})
         self.counts.update([task.status for task in tasks])
+        self.aside.update([task.status for task in tasks if is_aside(task)])
         unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
         self._late = {t.spec.id for t in tasks if t.spec.run_if != "completed"}
         over = {t.spec.id for t in tasks if t.status in ENDED} if self._late else set()
@@ -286,6 +294,8 @@ class Schedule:
 
     def _enter(self, task: Task, spec: TaskSpec) -> None:
         self.counts[task.status] += 1
+        if self.aside and is_aside(task):
+            self.aside[task.status] += 1
         self._place(task, spec)
 
     def _place(self, task: Task, spec: TaskSpec) -> None:
@@ -299,6 +309,8 @@ class Schedule:
     def _leave(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
         self.counts[status] -= 1
+        if self.aside and is_aside(task):
+            self.aside[status] -= 1
         if status is RUNNING:
             self.running[lane := self._lanes[spec.id]] -= 1
             self.slots -= lane != ""

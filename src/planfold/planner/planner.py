@@ -69,7 +69,7 @@ from planfold.tags import check_tags
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused)
-FOLD_VERSION = 8  # raise it when folding the same events gives another state
+FOLD_VERSION = 9  # raise it when folding the same events gives another state
 
 
 class Planner(PlanMemory):
@@ -207,12 +207,12 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 def _head(state: PlannerState) -> dict[str, Any]:
     """Title, status and counts, a priority and a project that are not the default, tags, how many
     break-points there are, the origins of a fork, and the parent of a sub-plan."""
-    counts, config = state.schedule.counts, state.config
+    (completed, total), config = state.progress, state.config
     head: dict[str, Any] = {
         "title": state.title,
         "status": state.status.value,
-        "total": len(state.tasks),
-        "completed": counts[TaskStatus.Completed],
+        "total": total,
+        "completed": completed,
         "questions": len(state.questions),
     }
     if state.origins:

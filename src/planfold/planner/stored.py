@@ -7,14 +7,14 @@ For readers: what decides needs the whole schedule.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import ItemsView, Iterable, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Sequence, ValuesView
 from itertools import islice
 from typing import Any, Final, Self, cast
 
 from planfold.handler import Outlook
 from planfold.planner.commands import Command
 from planfold.planner.events import Event
-from planfold.planner.graph import Schedule, lane_of, met
+from planfold.planner.graph import Schedule, is_aside, lane_of, met
 from planfold.planner.items import STRIDE
 from planfold.planner.planner import FOLD_VERSION, Planner
 from planfold.planner.snapshots import Piece, Snapshot
@@ -85,11 +85,10 @@ class StoredSchedule(Schedule):
     """What the status of each task says of the schedule. What else is asked is built from all
     tasks, when it is."""
 
-    def __init__(
-        self, state: PlannerState, by_status: Mapping[TaskStatus, list[int]], slots: int
-    ) -> None:
+    def __init__(self, state: PlannerState, found: Snapshot) -> None:
         self._state = state
-        self.slots = slots
+        by_status, self.slots = found.by_status, found.slots
+        self.aside = Counter(found.aside)
         self._tasks = state.tasks
         self._said: tuple[int | None, PlanStatus | None] = (None, None)
         self._ids = {status: set(by_status.get(status, ())) for status in TaskStatus}
@@ -161,6 +160,7 @@ class StoredSchedule(Schedule):
         self._ids[task.status].discard(task.id)
         for change, moved in ((-1, task.status), (1, status)):
             self.counts[moved] += change
+            self.aside[moved] += change if is_aside(task) else 0
             if moved is TaskStatus.Running:
                 lane = lane_of(task.spec)
                 self.slots += change if lane else 0
@@ -189,5 +189,5 @@ class StoredPlan(Planner):
             return super().restore(snapshot)  # a map is shown with its items
         state = found.state
         state.tasks = StoredTasks(found.pieces)
-        state.__dict__["schedule"] = StoredSchedule(state, found.by_status, found.slots)
+        state.__dict__["schedule"] = StoredSchedule(state, found)
         return cls(state)
