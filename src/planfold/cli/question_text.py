@@ -95,7 +95,7 @@ def waiting_lines(
         lines += [[], *question_lines(fold, question, width)]
         task, needs = fold.state.tasks[question.task_id], use_of_result(fold.state, question)
         name = name_in_commands(task.spec)
-        if DONE in question.choices and question.then == "outcome":
+        if DONE in question.choices and question.then == "outcome" and task.spec.undoes is None:
             why = needs or "with --result JSON, if it has a result that others need"
             lines.append([(f"  # {why}", "dim")])
         budget = [budget_step(db, fold.plan_id)] if question.then == "budget" else []
