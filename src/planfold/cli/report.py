@@ -40,11 +40,7 @@ from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.planner.undo import undone_items
 from planfold.planner.undone import is_undone, without_undo_tasks
-from planfold.readmodels.labels import (
-    labelled,
-    name_of,
-    status_word,
-)
+from planfold.readmodels.labels import labelled, name_of, shown_as, status_word
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import waits_for
@@ -115,7 +111,7 @@ def task_line(
     ``pad`` is the width of the ids. ``since`` is when this process started: times of running
     tasks are counted from there.
     """
-    status = task.status.value
+    status = shown_as(fold.state, task)
     style = STATUS_STYLES[status]
     label = f"{clean(task.spec.label)}: " if task.spec.label else ""
     prefix = f"{MARKS[status]} {id_text(task.id):>{pad}} "

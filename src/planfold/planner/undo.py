@@ -72,6 +72,16 @@ def undone_items(state: PlannerState, task: Task) -> tuple[int, int]:
     return sum(is_undone(state, item) for item in items), len(items)
 
 
+def was_undone(state: PlannerState, task: Task) -> bool:
+    """Whether a completed task was undone, or a map in all of its items that completed."""
+    if not state.completions:
+        return False
+    if not task.elements:
+        return is_undone(state, task)
+    undone, completed = undone_items(state, task)
+    return undone > 0 and undone == completed
+
+
 def undo_before(state: PlannerState, outcome: PlanOutcome) -> UndoPlanned | None:
     """What is undone before a plan ends as failed or cancelled; None: nothing, or it was already
     decided about."""

@@ -30,8 +30,7 @@ from planfold.planner.tasks import (
     Wait,
 )
 from planfold.planner.transitions import ENDED
-from planfold.planner.undo import undone_items
-from planfold.planner.undone import is_undone
+from planfold.planner.undo import was_undone
 from planfold.readmodels.reasons import waits_for
 
 
@@ -190,13 +189,6 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         plan_id=task.plan_id,
         undo=spec.undo,
         undoes=spec.undoes,
-        undone=_is_undone(task, state),
+        undone=was_undone(state, task),
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )
-
-
-def _is_undone(task: Task, state: PlannerState) -> bool:
-    if not task.elements:
-        return task.undo_task != 0 and is_undone(state, task)
-    undone, completed = undone_items(state, task) if state.completions else (0, 0)
-    return undone > 0 and undone == completed
