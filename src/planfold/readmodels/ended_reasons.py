@@ -37,17 +37,8 @@ def ended_reasons(state: PlannerState, task: Task) -> list[Reason]:
     """Of a task that has ended; none where it completed and that stays."""
     error = first_line(error_with_labels(task, state.tasks))
     match task.status:
-        case TaskStatus.Completed if is_undone(state, task):
-            by = names_in(state, [task.undo_task])
-            remedy = "retry a task that did not complete: what was undone runs again"
-            remedy = _once_undone(state, remedy)
-            said = f"was undone by {by}"
-            return [reason_of(ReasonKind.Undone, task, said, remedy, by=[task.undo_task])]
-        case TaskStatus.Completed if task.elements and undone_items(state, task)[0]:
-            undone, completed = undone_items(state, task)
-            said = f"was undone: {undone:,} of {completed:,} items that completed"
-            remedy = "retry a task that did not complete: what was undone runs again"
-            return [reason_of(ReasonKind.Undone, task, said, _once_undone(state, remedy))]
+        case TaskStatus.Completed:
+            return _completed(state, task)
         case TaskStatus.Failed:
             attempts = f" (attempt {task.attempt})" if task.attempt > 1 else ""
             found = _remedied(state, ReasonKind.Failed, task, f"failed{attempts}: {error}")
@@ -75,6 +66,17 @@ def ended_reasons(state: PlannerState, task: Task) -> list[Reason]:
             text = f"was cancelled{unknown}" + (f": {error}" if error else "")
             return [_remedied(state, ReasonKind.Cancelled, task, text)]
     return []
+
+
+def _completed(state: PlannerState, task: Task) -> list[Reason]:
+    undone, completed = undone_items(state, task)
+    by = [task.undo_task] if is_undone(state, task) else []
+    if not (undone or by):
+        return []
+    said = f"was undone: {undone:,} of {completed:,} items that completed"
+    said = f"was undone by {names_in(state, by)}" if by else said
+    remedy = "retry a task that did not complete: what was undone runs again"
+    return [reason_of(ReasonKind.Undone, task, said, _once_undone(state, remedy), by=by)]
 
 
 def _signal_of(task: Task) -> str | None:
