@@ -7,24 +7,24 @@ find out whether it works: its figures mean nothing.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.large_store import large_store_figures
-from benchmarks.maps import map_figures
+from benchmarks.maps import chain_figures, map_figures
 from benchmarks.planning import planning_figures
 from benchmarks.plans import resume_and_fold_figures, size_figures
-from benchmarks.raw import commits_per_second
-from benchmarks.report import Figure, interleaved, print_table, reduced
+from benchmarks.report import Figure, print_table, reduced
 from benchmarks.service import sqlite_service_figures
 from benchmarks.slowsync import slow_sync, slow_sync_library
 from benchmarks.startup import startup_figures
 from benchmarks.store import append_figures
-from benchmarks.throughput import SHAPES, TITLES, tasks_per_second
+from benchmarks.throughput import SHAPES, TITLES, Outcome, figure, outcome_on_sqlite
 from benchmarks.tracing import tracing_figures
 
 TARGETS = {"chain": 1.2, "once": 0.5, "independent": 2.5, "many": 1.6}
@@ -35,13 +35,8 @@ def throughput_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure
     figures = []
     size, commits = reduced(100, scale), reduced(1_000, scale)
     for shape in SHAPES:
-        value, limit, ratio = interleaved(
-            lambda shape=shape: tasks_per_second(folder, shape, size),
-            lambda: commits_per_second(folder, commits),
-            rounds,
-        )
-        name = TITLES[shape]
-        figures.append(_throughput(name, value, limit, ratio, TARGETS[shape]))
+        found = outcome_on_sqlite(folder, shape, rounds, size=size, commits=commits)
+        figures.append(figure(TITLES[shape], found, "raw commits/s", TARGETS[shape]))
     return figures
 
 
@@ -57,15 +52,11 @@ def slow_sync_figures(folder: Path, rounds: int) -> list[Figure]:
         capture_output=True,
         text=True,
     ).stdout
-    found = json.loads(output)
+    found = msgspec.json.decode(output, type=dict[str, Outcome])
     return [
-        _throughput(f"{TITLES[shape]}, fsync 2 ms", *found[shape], target)
+        figure(f"{TITLES[shape]}, fsync 2 ms", found[shape], "raw commits/s", target)
         for shape, target in SLOW_TARGETS.items()
     ]
-
-
-def _throughput(name: str, value: float, limit: float, ratio: float, target: float) -> Figure:
-    return Figure(name, f"{value:,.0f} tasks/s", f"{limit:,.0f} raw commits/s", ratio, target)
 
 
 def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
@@ -85,6 +76,7 @@ def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
                 )
             ),
             *map_figures(folder, 1 if rounds < 5 else 3, scale),
+            *chain_figures(folder, 1 if rounds < 5 else 3, scale),
             *asyncio.run(sqlite_service_figures(folder, scale if rounds > 3 else max(scale, 10))),
             *tracing_figures(folder, rounds, scale),
             *startup_figures(folder, rounds if scale == 1 else 0),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple, TypeVar
+
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """``ratio`` is the median of the ratios of neighbouring runs; ``better`` says which way the
-    target points: ">=" or "<="."""
+    """``ratio`` is the median of the ratios of neighbouring runs, ``spread`` the lowest and the
+    highest of them; ``better`` says which way the target points: ">=" or "<="."""
 
     name: str
     value: str
@@ -18,6 +21,7 @@ class Figure:
     ratio: float
     target: float
     better: str = ">="
+    spread: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:
@@ -29,25 +33,48 @@ def reduced(size: int, scale: int, least: int = 2) -> int:
     return max(size // scale, least)
 
 
-def interleaved(
-    measure: Callable[[], float], limit: Callable[[], float], rounds: int
-) -> tuple[float, float, float]:
-    """Run ``limit`` and ``measure`` in turn, after one warm-up of each; returns both medians and
-    the median of the ratios measure / limit, so that a drifting machine does not matter."""
-    limit(), measure()
-    pairs = [(limit(), measure()) for _ in range(rounds)]
-    return (
-        median(value for _, value in pairs),
-        median(bound for bound, _ in pairs),
-        median(value / bound for bound, value in pairs),
+class Compared(NamedTuple):
+    """The median of what was measured, of its limit, and of their ratio, with the lowest and the
+    highest ratio."""
+
+    value: float
+    limit: float
+    ratio: float
+    spread: tuple[float, float]
+
+
+def compared(pairs: Sequence[tuple[float, float]]) -> Compared:
+    """``pairs``: what was measured, and the limit just before."""
+    ratios = [value / limit for value, limit in pairs]
+    return Compared(
+        median(value for value, _ in pairs),
+        median(limit for _, limit in pairs),
+        median(ratios),
+        (min(ratios), max(ratios)),
     )
+
+
+def interleaved(
+    measure: Callable[[], Measured], limit: Callable[[], float], rounds: int
+) -> list[tuple[Measured, float]]:
+    """Run ``limit`` and ``measure`` in turn, after one warm-up of each: neighbours are compared,
+    so that a machine that becomes slower or faster does not matter."""
+    limit(), measure()
+    pairs = []
+    for _ in range(rounds):
+        bound = limit()
+        pairs.append((measure(), bound))
+    return pairs
 
 
 def print_table(figures: list[Figure]) -> None:
     rows = [("figure", "measured", "limit in the same run", "ratio", "target", "")]
     for f in figures:
         mark = "met" if f.met else "MISSED"
-        rows.append((f.name, f.value, f.limit, f"{f.ratio:.2f}", f"{f.better} {f.target:g}", mark))
+        ratio = f"{f.ratio:.2f}"
+        if f.spread is not None:
+            ratio += " ({:.2f} to {:.2f})".format(*f.spread)
+        rows.append((f.name, f.value, f.limit, ratio, f"{f.better} {f.target:g}", mark))
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     for row in rows:
         print(

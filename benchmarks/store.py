@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.raw import commits_per_second
-from benchmarks.report import Figure, interleaved, reduced
+from benchmarks.report import Figure, compared, interleaved, reduced
 from planfold.backends.sqlite.connection import connect
 from planfold.backends.sqlite.queries import ReadConnection
 from planfold.backends.sqlite.store import SqliteStore
@@ -44,11 +44,12 @@ def append_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
     figures = []
     for rows, full, target in ((1, 1_000, 0.7), (10, 1_000, 0.7), (100, 300, 0.8)):
         commits = reduced(full, scale)
-        value, limit, ratio = interleaved(
+        pairs = interleaved(
             lambda rows=rows, commits=commits: asyncio.run(_commits(folder, commits, rows)),
             lambda rows=rows, commits=commits: commits_per_second(folder, commits, rows),
             rounds,
         )
+        value, limit, ratio, spread = compared(pairs)
         figures.append(
             Figure(
                 f"append, {rows} event(s) a commit",
@@ -56,6 +57,7 @@ def append_figures(folder: Path, rounds: int, scale: int = 1) -> list[Figure]:
                 f"{limit:,.0f} raw commits/s",
                 ratio,
                 target,
+                spread=spread,
             )
         )
     return figures

@@ -7,13 +7,21 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from statistics import median
 
 import planfold
 from benchmarks.postgres.raw import commits_per_second
-from benchmarks.report import Figure, reduced
+from benchmarks.report import Figure, Measured, compared, reduced
 from benchmarks.store import METADATA, RESULT
-from benchmarks.throughput import SHAPES, TITLES, chain, noop, tasks_per_second_on
+from benchmarks.throughput import (
+    SHAPES,
+    TITLES,
+    Outcome,
+    chain,
+    figure,
+    noop,
+    outcome,
+    rates_on,
+)
 from planfold.eventstore.envelope import Query
 from planfold.eventstore.port import Append, EventStore
 from planfold.planner.events import TaskStatusUpdated
@@ -25,16 +33,36 @@ APPENDS = {1: (1, 0.8), 16: (16, 1.0), 64: (64, 1.0)}  # plans -> raw connection
 
 
 async def interleaved(
-    measure: Callable[[], Awaitable[float]], limit: Callable[[], Awaitable[float]], rounds: int
-) -> tuple[float, float, float]:
+    measure: Callable[[], Awaitable[Measured]], limit: Callable[[], Awaitable[float]], rounds: int
+) -> list[tuple[Measured, float]]:
     """As :func:`benchmarks.report.interleaved`, for coroutines."""
     await limit(), await measure()
-    pairs = [(await limit(), await measure()) for _ in range(rounds)]
-    return (
-        median(value for _, value in pairs),
-        median(bound for bound, _ in pairs),
-        median(value / bound for bound, value in pairs),
+    pairs = []
+    for _ in range(rounds):
+        bound = await limit()
+        pairs.append((await measure(), bound))
+    return pairs
+
+
+async def outcome_on_postgres(
+    address: str, shape: str, rounds: int, *, size: int = 100, commits: int = 1_600
+) -> Outcome:
+    """Rates of a shape and raw commits, in turn."""
+    return outcome(
+        await interleaved(
+            lambda: rates_on(address, shape, size=size, warm=True),
+            lambda: commits_per_second(address, LIMITS[shape][0], commits),
+            rounds,
+        )
     )
+
+
+async def outcomes(address: str, rounds: int, commits: int) -> dict[str, Outcome]:
+    """Of each shape."""
+    return {
+        shape: await outcome_on_postgres(address, shape, rounds, commits=commits)
+        for shape in SHAPES
+    }
 
 
 async def shape_figures(address: str, rounds: int, scale: int = 1) -> list[Figure]:
@@ -42,25 +70,20 @@ async def shape_figures(address: str, rounds: int, scale: int = 1) -> list[Figur
     size, commits = reduced(100, scale), reduced(1_600, scale, least=16)
     for shape in SHAPES:
         connections, target = LIMITS[shape]
-        value, limit, ratio = await interleaved(
-            lambda shape=shape: tasks_per_second_on(address, shape, size=size, warm=True),
-            lambda connections=connections: commits_per_second(address, connections, commits),
-            rounds,
-        )
-        what = f"{limit:,.0f} raw commits/s on {connections}"
-        figures.append(Figure(TITLES[shape], f"{value:,.0f} tasks/s", what, ratio, target))
+        found = await outcome_on_postgres(address, shape, rounds, size=size, commits=commits)
+        figures.append(figure(TITLES[shape], found, f"raw commits/s on {connections}", target))
     return figures
 
 
 async def slow_sync_figure(address: str, rounds: int) -> Figure:
     """``address`` is a server whose fsync takes 2 ms longer."""
-    value, limit, ratio = await interleaved(
-        lambda: tasks_per_second_on(address, "many", warm=True),
+    pairs = await interleaved(
+        lambda: rates_on(address, "many", warm=True),
         lambda: commits_per_second(address, 1, 200),
         rounds,
     )
     name = f"{TITLES['many']}, fsync 2 ms"
-    return Figure(name, f"{value:,.0f} tasks/s", f"{limit:,.0f} raw commits/s on 1", ratio, 5.0)
+    return figure(name, outcome(pairs), "raw commits/s on 1", 5.0)
 
 
 async def append_figures(address: str, rounds: int, scale: int = 1) -> list[Figure]:
@@ -68,14 +91,17 @@ async def append_figures(address: str, rounds: int, scale: int = 1) -> list[Figu
     count = reduced(1_920, scale, least=64)
     async with planfold.open_app(address) as app:
         for plans, (connections, target) in APPENDS.items():
-            value, limit, ratio = await interleaved(
+            pairs = await interleaved(
                 lambda plans=plans: _appends(app.store, plans, count),
                 lambda connections=connections: commits_per_second(address, connections, count),
                 rounds,
             )
+            value, limit, ratio, spread = compared(pairs)
             what = f"{limit:,.0f} raw commits/s on {connections}"
             name = f"appends of 1 event, {plans} plans at a time"
-            figures.append(Figure(name, f"{value:,.0f} appends/s", what, ratio, target))
+            figures.append(
+                Figure(name, f"{value:,.0f} appends/s", what, ratio, target, spread=spread)
+            )
     return figures
 
 

@@ -125,6 +125,7 @@ def planner_config(settings: Settings) -> PlannerConfig:
         route_limits=settings.route_limits,
         model=settings.model,
         budget=settings.budget,
+        preview_from=settings.preview_from,
         summarise=settings.summarise,
     )
 

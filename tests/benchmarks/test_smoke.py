@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import page, picture, placement
+from benchmarks import page, picture, placement, runs
 from benchmarks.__main__ import sqlite_figures
 from benchmarks.postgres.figures import measure
 from benchmarks.report import print_table
@@ -45,6 +46,17 @@ def test_the_simulation_of_placement_runs(
 def test_the_benchmark_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     page.main(scale=50)
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+@pytest.mark.soak
+def test_the_benchmark_of_several_runs_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "ROUNDS", 1)
+    monkeypatch.setattr(runs, "COMMITS", 16)
+    monkeypatch.setattr(sys, "argv", ["runs", "1"])
+    runs.main()
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 2 * 4
 
 
 def test_the_picture_shows_the_recorded_figures() -> None:

@@ -45,13 +45,15 @@ def _question(number: int, *after: int) -> TaskDraft:
     )
 
 
-def _each(tool: str, number: int, of: int, **rest: Any) -> TaskDraft:
+def _each(
+    tool: str, number: int, of: int, inputs: list[str] | None = None, **rest: Any
+) -> TaskDraft:
     """A map of a list of ids, which are those of its items."""
     return TaskDraft(
         id=number,
         description=f"{tool} $item",
         tool=tool,
-        arguments={"number": "$item", "inputs": [f"${of}"]},
+        arguments={"number": "$item", "inputs": inputs or [f"${of}"]},
         for_each=f"${of}",
         **rest,
     )
@@ -120,7 +122,8 @@ SHAPES = {
         _each("keyed", 4, 3),
         _task("listing", 5),
         _each("half_broken", 6, 5, on_item_failure="continue", when="$index > 0"),
-        _task("once", 7, 2, 4, 6),
+        _each("once", 8, 6, item_by_item=True, inputs=["$5"], depends_on=[5]),
+        _task("once", 7, 2, 4, 6, 8),
     ],
     "waits": [  # one signal comes before its wait, one after it began, one never
         _task("keyed", 1),
@@ -207,7 +210,7 @@ def _tools(ledger: Ledger) -> list[Any]:
     async def half_broken(number: int, inputs: list[Any]) -> Any:
         if number % 2:
             raise RuntimeError("every attempt fails")
-        return number
+        return number + item_id(2, 0)  # that of the counterpart in the map after the next
 
     @planfold.tool(effect="safe")
     async def listing(number: int, inputs: list[Any]) -> list[int]:

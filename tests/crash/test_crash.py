@@ -130,11 +130,12 @@ def test_the_plan_with_maps_has_all_of_its_items(
     assert state["status"] == "completed"
     items = {
         of: [status for i, (status, _) in state["tasks"].items() if map_of(int(i)) == of]
-        for of in (2, 4, 6)
+        for of in (2, 4, 6, 8)
     }
     assert items[2] == items[4] == ["completed"] * 4
     assert items[6] == ["skipped", "failed", "completed", "failed"]
-    assert state["tasks"]["6"][1] == [None, None, item_id(6, 2), None]
+    assert state["tasks"]["6"][1] == [None, None, item_id(8, 2), None]
+    assert items[8] == ["skipped", "skipped", "completed", "skipped"]
 
 
 def test_the_plan_that_fails_is_undone(uncrashed: Callable[[str], dict[str, Any]]) -> None:

@@ -267,3 +267,67 @@ def test_what_is_no_list_of_values_is_refused(listed: str, said: str) -> None:
 def test_a_list_of_python_is_json(odd: object) -> None:
     said = "task each, for_each: the list is not JSON (use texts, numbers, lists, objects, null)"
     assert faults(each(for_each=[odd])) == [said]
+
+
+# --- item by item --------------------------------------------------------------------------------
+
+CHAIN = (echo("find"), each(label="fetch", for_each="$find"))
+
+
+def behind(**fields: Any) -> TaskDraft:
+    """A map that runs item by item behind the map ``fetch``."""
+    fields = {"for_each": "$fetch", "item_by_item": True, "arguments": {"n": "$item"}, **fields}
+    return each(label="post", **fields)
+
+
+def test_a_map_runs_item_by_item_behind_another_one() -> None:
+    specs = compiled(*CHAIN, behind())
+    assert specs[2].for_each == ForEach(items="$2", item_by_item=True)
+    assert compiled(*CHAIN, behind(item_by_item=False))[2].for_each == ForEach(items="$2")
+    check_tasks(specs, TOOLS, {})
+    assert compile_plan(PlanDraft(tasks=[draft_of(spec) for spec in specs]), TOOLS) == specs
+
+
+@pytest.mark.parametrize(
+    ("task", "fault"),
+    [
+        (behind(for_each="$find"), "for_each: item_by_item is for a map over the items of another"),
+        (behind(for_each="$fetch[0]"), "for_each: item_by_item is for a map over the items"),
+        (behind(for_each="$fetch ?? []"), "for_each: item_by_item is for a map over the items"),
+        (behind(for_each="[1, 2]"), "for_each: item_by_item is for a map over the items"),
+        (
+            behind(arguments={"n": "$item", "all": "$fetch"}),
+            "item_by_item: refers to task fetch besides its list; that has no result while its "
+            "items run (leave item_by_item out: the task waits for all items then)",
+        ),
+        (behind(when='$fetch:status == "completed"'), "refers to task fetch besides its list"),
+        (behind(run_if="ended"), "run_if: runs beside the items of the other map"),
+        (echo("x", item_by_item=True), "item_by_item: is only for a map"),
+    ],
+)
+def test_what_cannot_run_item_by_item_is_a_fault(task: TaskDraft, fault: str) -> None:
+    found = faults(*CHAIN, task)
+    assert any(fault in line for line in found), found
+
+
+def test_each_kind_of_draft_says_item_by_item() -> None:
+    tasks = [{"label": "find", "description": "find", "tool": "echo"}]
+    for label, of in (("fetch", "find"), ("post", "fetch")):
+        same = {"description": label, "tool": "echo", "arguments": {"n": "$item"}}
+        tasks.append({"label": label, "for_each": f"${of}", **same})  # type: ignore[dict-item]
+    tasks[2]["item_by_item"] = True  # type: ignore[assignment]
+    written = text(
+        '1. @echo {} {#find}\n2. @echo {"n": "$item"} {#fetch for_each="$find"}\n'
+        '3. @echo {"n": "$item"} {#post for_each="$fetch" item_by_item=true}\n'
+    )
+    loaded = compile_plan(load_plan(json.dumps({"tasks": tasks}), source="a.json"), TOOLS)
+    candidates = Candidates(TOOLS)
+    offered = [
+        candidates.offer({"kind": "tool_call", "item_by_item": False, **task}) for task in tasks
+    ]
+    last, found = candidates.end_round()
+    assert not found
+    for specs in (written, loaded, [spec for part in (*offered, last) for spec in part]):
+        assert specs[2].for_each == ForEach(items="$2", item_by_item=True)
+    fields = answer_form(TOOLS).schema["properties"]["tasks"]["items"]["anyOf"][0]["properties"]
+    assert fields["item_by_item"] == {"type": "boolean"}

@@ -27,6 +27,7 @@ from plan_builders import (
 from planfold.commands import (
     CancelPlan,
     CancelTask,
+    ChangeAnswer,
     CompleteTask,
     Continue,
     Initialize,
@@ -385,3 +386,12 @@ def _finish(plan: Plan) -> None:
             if task.status is TaskStatus.Running and task.spec.for_each is None:
                 play(plan, done(task.id, "x"))
     raise AssertionError(f"stuck: {statuses(plan)}")
+
+
+def test_what_a_person_did_below_a_failure_is_not_forgotten_by_another_answer() -> None:
+    """It would be skipped now, and run when the task that failed is tried again."""
+    plan = running(ask(1), work(2), work(3, 1, 2, effect=Effect.Once))
+    play(plan, failed(2), CompleteTask(3, "paid", "by hand", "ada"), answer(1, "a"))
+    plan.when(ChangeAnswer(1, "b")).then_rejected("never repeated without a person's word")
+    play(plan, ChangeAnswer(1, "b", repeat=(3,)))
+    assert statuses(plan) == {1: "completed", 2: "failed", 3: "skipped"}

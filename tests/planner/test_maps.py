@@ -49,6 +49,7 @@ from tests.planner.plan_builders import (
     change,
     done,
     failed,
+    initialize,
     plan_status,
     play,
     report,
@@ -63,7 +64,7 @@ LIST = [{"n": 5}, {"n": 6}, {"n": 7}]
 
 def each(task_id: int, after: int = 1, items: str = "", **rest: Any) -> TaskSpec:
     """A map: of the result of ``after``, unless ``items`` says otherwise."""
-    names = ("max_items", "concurrency", "on_item_failure", "label")
+    names = ("max_items", "concurrency", "on_item_failure", "label", "item_by_item")
     options = {name: rest.pop(name) for name in names if name in rest}
     rest.setdefault("tool", ToolCall("echo", {"n": "$item.n", "place": "at $index"}))
     return TaskSpec(
@@ -170,7 +171,10 @@ def test_a_default_makes_a_map_of_a_failed_task() -> None:
 def test_more_items_than_allowed_are_a_question_with_their_number() -> None:
     plan = expanded(each(2, max_items=2))
     question = plan.handler.state.questions[2]
-    assert question.question == "Run this for 3 items? do $item.n (its max_items is 2)"
+    assert question.question == (
+        "Run this for 3 items? do $item.n (its max_items is 2; the first of the list: "
+        '{"n":5}, {"n":6}, {"n":7})'
+    )
     assert question.choices == ("go on", "stop")
     stopped = play(expanded(each(2, max_items=2)), answer(2, "stop"))
     assert error(stopped) == "a person stopped it: 3 items"
@@ -187,9 +191,49 @@ def test_items_that_a_model_planned_count_as_tasks_of_the_budget() -> None:
     plan = expanded(each(2, proposed=True), **tight)  # the map is one of them
     assert plan.handler.state.spent.tasks == 4
     plan = expanded(each(2, proposed=True), elements=[*LIST, {"n": 8}], **tight)
-    assert "4 items? do $item.n (1 tasks of 4 tasks used, and 4 tasks more wanted)" in (
+    assert "4 items? do $item.n (1 tasks of 4 tasks used, and 4 tasks more wanted; " in (
         plan.handler.state.questions[2].question
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "most", "asks"),
+    [
+        *((1.0, 3, False), (0.8, 4, False), (0.8, 3, True), (0.5, 5, True), (0.0, 100, True)),
+    ],
+)
+def test_a_person_sees_the_count_from_a_share_of_max_items_on(
+    share: float, most: int, asks: bool
+) -> None:
+    plan = expanded(each(2, max_items=most), preview_from=share)
+    assert (2 in plan.handler.state.questions) is asks
+    if asks:
+        plan = play(plan, answer(2, "go on"))
+    assert len(plan.handler.state.tasks) == 5
+
+
+@pytest.mark.parametrize(("tasks", "asks"), [(4, True), (5, True), (6, False)])
+def test_a_person_sees_the_count_from_a_share_of_the_budget_on(tasks: int, asks: bool) -> None:
+    plan = expanded(each(2, proposed=True), preview_from=0.75, budget=Budget(tasks=tasks))
+    assert (2 in plan.handler.state.questions) is asks
+    if asks:
+        asked = plan.handler.state.questions[2].question
+        assert f"(1 of {tasks} tasks of the budget used; the first of the list: " in asked
+
+
+def test_a_preview_shows_the_beginning_of_long_elements_and_none_of_an_empty_list() -> None:
+    plan = expanded(each(2), elements=["x" * 100, None, 3, 4], preview_from=0.0)
+    asked = plan.handler.state.questions[2].question
+    shown = f"{16 * 'x'}[...]{16 * 'x'}"
+    assert asked.endswith(f'the first of the list: "{shown}", 3)')
+    plan = expanded(each(2), elements=[], preview_from=0.0)
+    assert result(plan) == []
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(CommandRejected, match="preview_from must be from 0 to 1"):
+        Planner().process(initialize(work(1), preview_from=share))
 
 
 def test_a_condition_about_the_element_decides_about_each_item() -> None:

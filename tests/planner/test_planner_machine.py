@@ -33,7 +33,9 @@ from planfold.planner.events import (
     RetryScheduled,
     TaskDecided,
     TaskDispatched,
+    TasksReset,
     TaskStatusUpdated,
+    WaitStarted,
 )
 from planfold.planner.graph import Schedule, met
 from planfold.planner.items import STRIDE, item_id, map_of
@@ -51,9 +53,11 @@ from planfold.planner.tasks import (
     TaskStatus,
     ToolCall,
     Undo,
+    Wait,
 )
 from planfold.planner.transitions import ENDED
 from planfold.planner.undone import is_undone
+from planfold.planner.waits import to_register
 
 S = TaskStatus
 UNFINISHED = (S.Planned, S.Running, S.NeedsClarification)
@@ -113,6 +117,12 @@ undos = st.builds(
 )
 
 
+waits = st.sampled_from([Wait(seconds=2.0), Wait(signal="s"), Wait(signal="s", default=7)])
+SUB_PLAN = Wait(plan={"tasks": [{"description": "work"}]})
+ENDS_OF_SUB_PLANS = (
+    *(c.TaskCompleted({"x": 1}), c.TaskFailed("boom"), c.TaskFailed("boom", retryable=False)),
+    c.OutcomeUnknown("cut off", ended=True),
+)
 maps = st.builds(
     ForEach,
     items=st.sampled_from(["$", "$?", "$ ?? []"]),
@@ -143,6 +153,12 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         for_each = msgspec.structs.replace(for_each, items=items)
         if call is not None:
             call = ToolCall("echo", {"text": "$item", "place": "at $index"})
+    wait = None
+    if kind is NodeKind.Processing:
+        wait = draw(st.sampled_from([None] * 4 + [True])) and draw(waits)
+    elif call is not None and draw(st.sampled_from([False] * 4 + [True])):
+        call, wait = ToolCall("plan", call.arguments), SUB_PLAN
+    plain_wait = wait is not None and wait.plan is None
     when = draw(conditions(after))
     if for_each is not None and draw(st.booleans()):
         when = draw(st.sampled_from(["$index > 0", "$item == 1"]))
@@ -154,14 +170,20 @@ def specs(draw: st.DrawFn, task_id: int, parents: list[int]) -> TaskSpec:
         depends_on=tuple(after),
         route=draw(st.sampled_from([None, "a", "b"])),
         retry=draw(policies),
-        effect=draw(st.sampled_from([Effect.Once, Effect.Once, Effect.Keyed, Effect.Safe])),
+        effect=Effect.Safe
+        if plain_wait
+        else draw(st.sampled_from([Effect.Once, Effect.Once, Effect.Keyed, Effect.Safe])),
+        wait=wait,
+        timeout=3.0 if plain_wait and draw(st.booleans()) else None,
         on_failure=draw(st.sampled_from(["stop", "stop", "continue"])),
         prompt=draw(prompts) if kind is NodeKind.Clarification else None,
         done=for_each is None and draw(st.sampled_from([False] * 9 + [True])),
         for_each=for_each,
         when=when,
         run_if=draw(st.sampled_from(RUN_IF)) if after else "completed",
-        undo=None if kind is NodeKind.Clarification else draw(st.none() | undos),
+        undo=draw(st.none() | undos)
+        if wait is None and kind is not NodeKind.Clarification
+        else None,
     )
 
 
@@ -175,8 +197,30 @@ def plans(draw: st.DrawFn, first: int = 1, known: tuple[int, ...] = ()) -> tuple
 
 
 def runs(task: Task) -> bool:
-    """Whether an attempt of it is under way. A map has none; its items have."""
-    return task.status is S.Running and task.spec.for_each is None
+    """Whether an attempt of it is under way. A map has none; its items have, and of waits only
+    those for a sub-plan."""
+    under_way = task.status is S.Running and task.spec.for_each is None
+    return under_way and (task.runs_plan or not task.waits)
+
+
+def may_say(task: Task, event: c.ExecutorEvent) -> bool:
+    """A wait gets what ends it: its signal, or the end of its sub-plan."""
+    if not task.waits:
+        return True
+    if task.runs_plan:
+        return event in ENDS_OF_SUB_PLANS
+    return isinstance(event, c.TaskCompleted)
+
+
+def registration(task: Task) -> c.RegisterWait:
+    """What the worker says that has begun, or stopped, the sub-plan of a task."""
+    plan_id = f"p.{task.id}" if task.runs_plan else None
+    return c.RegisterWait(task.id, task.attempt, plan_id, task.runs_plan and task.stopping)
+
+
+def redoes(command: c.Command, events: list[Event]) -> bool:
+    """Whether a revision plans undone tasks again: the same one would be about those, too."""
+    return isinstance(command, c.RevisePlan) and any(isinstance(e, TasksReset) for e in events)
 
 
 class PlannerMachine(RuleBasedStateMachine):
@@ -207,7 +251,7 @@ class PlannerMachine(RuleBasedStateMachine):
 
     def apply(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, TaskDispatched | ClarificationRequested):
+            if isinstance(event, TaskDispatched | WaitStarted | ClarificationRequested):
                 self.check_may_start(event)
             self.planner.apply(event)
             self.history.append(event)
@@ -220,7 +264,8 @@ class PlannerMachine(RuleBasedStateMachine):
         if not events:
             return
         self.apply(events)
-        if not isinstance(command, c.Continue | c.UnpausePlan):  # the next one lifts break-points
+        lifts_break_points = isinstance(command, c.Continue | c.UnpausePlan)  # one after the other
+        if not (lifts_break_points or redoes(command, events)):
             assert not self.decide(command), f"a second {command} decided again"
         self.follow_up()
 
@@ -234,7 +279,7 @@ class PlannerMachine(RuleBasedStateMachine):
             self.apply(events)
         raise AssertionError("it never comes to rest")
 
-    def check_may_start(self, event: TaskDispatched | ClarificationRequested) -> None:
+    def check_may_start(self, event: TaskDispatched | WaitStarted | ClarificationRequested) -> None:
         state = self.planner.state
         task = state.tasks[event.task_id]
         if isinstance(event, ClarificationRequested) and task.status is S.Running:
@@ -249,12 +294,13 @@ class PlannerMachine(RuleBasedStateMachine):
             assert of.status is S.Running
             assert not of.stopping
             assert not of.halted
+            assert all(parent.status is S.Completed for parent in parents)
         if task.spec.run_if == "failed":
             assert any(did_not_complete(parent) for parent in parents)
         elif task.spec.run_if == "completed":
             assert not parents or any(parent.status is not S.Skipped for parent in parents)
         assert task.not_before is None or task.not_before <= self.now
-        if isinstance(event, TaskDispatched):
+        if not isinstance(event, ClarificationRequested):
             assert event.attempt > task.attempt
             assert (task.id, event.attempt) not in self.attempts
             self.attempts.add((task.id, event.attempt))
@@ -263,8 +309,10 @@ class PlannerMachine(RuleBasedStateMachine):
         """An attempt lives from its dispatch until it ends by a report, or a person says so. That
         the planner forgets it does not end it."""
         match event:
-            case TaskDispatched(task_id):
+            case TaskDispatched(task_id) | WaitStarted(task_id):
                 task = self.planner.state.tasks[task_id]
+                if task.waits and not task.runs_plan:
+                    return
                 if task.spec.effect is not Effect.Safe:
                     assert task_id not in self.alive, f"task {task_id} would run twice at once"
                 self.alive.add(task_id)
@@ -280,7 +328,7 @@ class PlannerMachine(RuleBasedStateMachine):
                 self.alive.discard(task_id)
 
     def check_limits(self, event: Event) -> None:
-        if not isinstance(event, TaskDispatched):
+        if not isinstance(event, TaskDispatched | WaitStarted):
             return
         config = self.planner.state.config
         busy = [t for t in self.planner.state.tasks.values() if runs(t)]
@@ -351,6 +399,8 @@ class PlannerMachine(RuleBasedStateMachine):
     def report(
         self, task: Task, event: c.ExecutorEvent, attempt: int | None, jitter: float = 0.5
     ) -> None:
+        if not may_say(task, event):
+            return
         command = c.HandleExecutorEvent(task.id, event, attempt, self.now, jitter)
         self.send(command)
         if attempt is not None and (task.id, attempt) in self.attempts:
@@ -445,10 +495,15 @@ class PlannerMachine(RuleBasedStateMachine):
     def compact(self, summary: str | None) -> None:
         self.send(c.CompactContext(summary))
 
+    @precondition(lambda self: to_register(self.planner.state))
+    @rule(data=st.data())
+    def register_a_wait(self, data: st.DataObject) -> None:
+        self.send(registration(data.draw(st.sampled_from(to_register(self.planner.state)))))
+
     @precondition(lambda self: self.planner.outlook().due_at is not None)
     @rule()
     def the_time_comes(self) -> None:
-        self.now = self.planner.outlook().due_at or self.now
+        self.now = max(self.planner.outlook().due_at or 0.0, self.now)
         self.send(c.Continue(self.now))
 
     @rule(data=st.data())
@@ -481,19 +536,23 @@ class PlannerMachine(RuleBasedStateMachine):
         if not state.approved and rng.random() < 0.7:
             return c.ApprovePlan(state.revision_hash)
         if due is not None and rng.random() < 0.3:
-            self.now = due
-            return c.Continue(due)
+            self.now = max(due, self.now)
+            return c.Continue(self.now)
         if (state.paused or state.breakpoints) and rng.random() < 0.3:
             return c.UnpausePlan(() if state.paused else tuple(state.breakpoints), "ada")
+        if (new := to_register(state)) and rng.random() < 0.3:
+            return registration(rng.choice(new))
         if state.outcome is None and not state.cancelled and rng.random() < 0.05:
             return self.by_hand(task, rng)
         if state.outcome is not None and rng.random() < 0.1:
             return c.UndoPlan("ada")
         match task.status:
             case S.Running if rng.random() < 0.9:
-                event = rng.choice(WANDERING)
+                event = rng.choice(ENDS_OF_SUB_PLANS if task.runs_plan else WANDERING)
                 if any(state.tasks[i].spec.for_each for i in state.schedule.children[task.id]):
                     event = rng.choice([event, c.TaskCompleted([1, 2, 3])])
+                if not may_say(task, event):
+                    return self.sensible(rng)
                 return c.HandleExecutorEvent(
                     task.id, event, task.attempt, self.now, rng.choice([0.0, 0.9])
                 )
@@ -591,7 +650,7 @@ class PlannerMachine(RuleBasedStateMachine):
         counts = state.schedule.counts
         ended = not any(counts[s] for s in UNFINISHED)
         assert (state.outcome is not None) is ended
-        moving = any(map(runs, state.tasks.values())) or state.questions
+        moving = any(runs(t) or t.waits for t in state.tasks.values()) or state.questions
         if state.cancelled:
             held = state.undoing and (state.paused is not None or state.breakpoints)
             assert moving or ended or held or (state.undoing and state.schedule.delayed)
@@ -600,7 +659,8 @@ class PlannerMachine(RuleBasedStateMachine):
             held = state.paused is not None or state.breakpoints
             assert ended or state.schedule.delayed or held
         due = self.planner.outlook().due_at
-        assert due is None or due > self.now, "asked again and again for nothing"
+        at_once = to_register(state)
+        assert at_once or due is None or due > self.now, "asked again and again for nothing"
         waits = state.schedule.delayed and state.approved and not state.paused
         if waits and not moving and not state.cancelled:
             assert due is not None
@@ -669,12 +729,15 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
 
 @st.composite
 def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
-    """A question, a list, a map of it, a map of its result, and what follows."""
+    """A question, a list, a map of it, maps of its result, perhaps item by item, and what
+    follows."""
     made = [TaskSpec(id=1, description="Which?", kind=NodeKind.Clarification)]
     made.append(TaskSpec(id=2, description="list", depends_on=(1,)))
-    for task_id in (3, 4):
+    for task_id in (3, 4, 5):
         kind = draw(st.sampled_from([NodeKind.ToolCall, NodeKind.ToolCall, NodeKind.Clarification]))
-        for_each = msgspec.structs.replace(draw(maps), items=f"${task_id - 1} ?? []")
+        by_item = task_id > 3 and draw(st.sampled_from([True, True, False]))
+        items = f"${task_id - 1}" if by_item else f"${task_id - 1} ?? []"
+        for_each = msgspec.structs.replace(draw(maps), items=items, item_by_item=by_item)
         made.append(
             TaskSpec(
                 id=task_id,
@@ -689,7 +752,7 @@ def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
                 when=draw(st.sampled_from([None, None, "$index > 0", "false"])),
             )
         )
-    made.append(TaskSpec(id=5, description="sum", depends_on=(3, 4), run_if="ended"))
+    made.append(TaskSpec(id=6, description="sum", depends_on=(3, 4, 5), run_if="ended"))
     return tuple(made)
 
 
@@ -703,6 +766,7 @@ class MapMachine(PlannerMachine):
         self.send(c.HandleExecutorEvent(1, c.ClarificationProvided("a")))
 
 
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("machine", [PlannerMachine, MapMachine])
 def test_every_invariant_holds_after_any_commands(

@@ -233,6 +233,7 @@ async def test_a_worker_without_an_observer_logs(
         (b"token_budget = 0", "token_budget must be at least 1, not 0"),
         (b"[route_limits]\nshell = 0", "route_limits.shell must be at least 1, not 0"),
         (b"attach_bytes = -1", "attach_bytes must be a number from 0 up, not -1"),
+        (b"preview_from = 1.5", "preview_from must be from 0 to 1, not 1.5"),
         (b"drain_s = nan", "drain_s must be a number from 0 up, not nan"),
         (b"drain_s = inf", "drain_s must be a number from 0 up, not inf"),
         (b'concurrency = "x"', "concurrency must be a whole number, not a text in quotes"),

@@ -538,8 +538,8 @@ async def test_a_decision_whose_look_into_the_log_is_cancelled_fails(bench: Benc
     sent = asyncio.ensure_future(bench.add(1))
     await reading.wait()
     bench.store.load = look_up  # type: ignore[method-assign]
-    for asking in bench.here._asking:
-        asking.cancel()
+    for lookup in bench.here._lookups._running:
+        lookup.cancel()
     with pytest.raises(Transient, match="send the command again"):
         await sent
     await bench.add(1)

@@ -121,5 +121,35 @@ async def test_items_that_wait_for_their_turn_wait_for_no_worker_and_their_map_r
     assert figures.queued.summary()["seconds"] == 0
 
 
+async def test_the_time_of_maps_that_run_item_by_item_counts_once(database: str) -> None:
+    clock = ManualClock()
+
+    @planfold.tool(effect="safe")
+    async def rows() -> list[int]:
+        return [10, 10, 10]
+
+    @planfold.tool(effect="safe")
+    async def take(seconds: int) -> int:
+        clock.advance(seconds)
+        return seconds // 2
+
+    item: dict[str, object] = {"arguments": {"seconds": "$item"}}
+    draft = planfold.PlanDraft(
+        tasks=[
+            task("rows"),
+            task("take", for_each="$1", **item),
+            task("take", for_each="$2", item_by_item=True, **item),
+        ]
+    )
+    one = PlannerConfig(max_parallel=1)
+    async with planfold.open_app(database, tools=[rows, take], clock=clock) as app:
+        await app.submit(draft, plan_id=PLAN_ID, approved_by="me", config=one)
+        await finish(app)
+        ledger = await app.ledger(PLAN_ID)
+    assert ledger.by_phase == {"items": 45}, "10, 5, 10, 5, 10, 5: what began is finished first"
+    assert entries(ledger) == [(2, "items", 40), (3, "items", 5)]
+    assert (ledger.longest, ledger.gain) == (2, 40)
+
+
 async def _has_ended(app: planfold.App, number: int) -> bool:
     return (await app.view(PLAN_ID)).task(number).status == "completed"

@@ -157,3 +157,55 @@ async def test_a_fork_with_another_list_asks_about_its_items(each_database: str)
         plan = await asyncio.wait_for(app.run(fork.plan_id), PATIENCE_S)
         assert [q.question for q in plan.questions] == ["Pay a?", "Pay b?", "Pay c?"]
         assert (await app.replay(fork.plan_id)).difference is None
+
+
+async def test_a_map_behind_another_one_runs_item_by_item(each_database: str) -> None:
+    """The last item of the first map waits for the first one of the second."""
+    seen = asyncio.Event()
+
+    @planfold.tool(effect="safe")
+    async def fetch(name: str) -> str:
+        if name == "c":
+            await asyncio.wait_for(seen.wait(), PATIENCE_S)
+        return name.upper()
+
+    @planfold.tool(effect="keyed")
+    async def put(name: str, context: TaskContext) -> str:
+        seen.set()
+        return f"{name} under {context.idempotency_key}"
+
+    tasks = [TaskDraft(label="names", description="find", tool="names")]
+    for label, tool, of in (("fetch", "fetch", "names"), ("put", "put", "fetch")):
+        each = TaskDraft(
+            label=label,
+            description=f"{label} $item",
+            tool=tool,
+            arguments={"name": "$item"},
+            for_each=f"${of}",
+            item_by_item=True if label == "put" else None,
+        )
+        tasks.append(each)
+    async with planfold.open_app(each_database, tools=[names, fetch, put]) as app:
+        draft = PlanDraft(title="Two maps", tasks=tasks)
+        plan_id = await app.submit(draft, plan_id="p", approved_by="me")
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
+        assert plan.task("put").result == [
+            *("A under p/3[0]/1", "B under p/3[1]/1", "C under p/3[2]/1")
+        ]
+        assert [item.description for item in plan.task("put").items] == ["put A", "put B", "put C"]
+        assert (await app.replay(plan_id)).difference is None
+
+
+async def test_a_setting_shows_the_count_before_each_map(each_database: str) -> None:
+    settings = planfold.Settings(database=each_database, preview_from=0.0)
+    async with planfold.open_app(settings, tools=TOOLS) as app:
+        plan_id = await app.submit(plan_of("post"), approved_by="me")
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
+        [question] = plan.questions
+        assert question.question == (
+            'Run this for 3 items? post one (its max_items is 1,000; the first of the list: "a", '
+            '"b", "c")'
+        )
+        await app.answer(plan_id, "each", "go on", by="ada")
+        plan = await asyncio.wait_for(app.run(plan_id), PATIENCE_S)
+        assert len(plan.task("each").items) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -164,18 +166,30 @@ def test_requests_that_follow_the_links(
     hold."""
     address, token, _ = site
 
+    tried, faults = [], []
+
     class Followed(NO_STREAMS.as_state_machine()):  # type: ignore[misc]
+        def setup(self) -> None:
+            tried.append(self)
+
         def call(self, case: Any, **_: Any) -> Any:
             return case.call(base_url=address, headers={"Authorization": f"Bearer {token}"})
 
         def validate_response(self, response: Any, case: Any, **_: Any) -> None:
-            assert response.status_code < 500, response.text
-            case.validate_response(response, checks=CHECKS)
+            try:
+                assert response.status_code < 500, response.text
+                case.validate_response(response, checks=CHECKS)
+            except BaseException as fault:
+                faults.append(fault)
+                raise
 
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        suppress_health_check=list(HealthCheck),
-        deadline=None,
-    )
-    Followed.run(settings=chosen)
+    while len(tried) < examples and not faults:
+        chosen = settings(
+            max_examples=examples - len(tried),
+            stateful_step_count=steps,
+            suppress_health_check=list(HealthCheck),
+            deadline=None,
+        )
+        with contextlib.suppress(FlakyStrategyDefinition):  # new ids, where it tries a case again
+            Followed.run(settings=chosen)
+    assert not faults

@@ -18,7 +18,7 @@ from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
-from planfold.drafting.maps import check_map, for_each_of
+from planfold.drafting.maps import check_item_by_item, check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
 from planfold.drafting.shape import checked_tasks
 from planfold.drafting.shared_limits import check_shared_limits, shared_limits_of
@@ -85,9 +85,9 @@ def compile_plan(
         message = f"{size:,} bytes as JSON; the limit plan_bytes is {limits.plan_bytes:,}"
         faults.add(message, fix="split it, or put the data in files")
     faults.raise_any()
-    return tuple(
-        _spec(place, numbered, links, tools, effects.get(place)) for place in range(len(tasks))
-    )
+    specs = tuple(_spec(place, numbered, links, tools, effects) for place in range(len(tasks)))
+    check_item_by_item(specs, existing or _NO_TASKS, faults)
+    return specs
 
 
 def _check_task(
@@ -153,10 +153,10 @@ def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> To
 
 
 def _spec(
-    place: int, numbered: Numbered, links: Links, tools: Toolbox, of_plan: Effect | None
+    place: int, numbered: Numbered, links: Links, tools: Toolbox, of_plans: Mapping[int, Effect]
 ) -> TaskSpec:
-    """``of_plan``: the effect of the task's sub-plan."""
-    task = numbered.tasks[place]
+    """``of_plans``: the effects of sub-plans, by place."""
+    task, of_plan = numbered.tasks[place], of_plans.get(place)
     kind = kind_of(task)
     tool = None if task.tool is None else tools.get(task.tool)
     call = None

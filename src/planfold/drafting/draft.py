@@ -53,7 +53,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     map: it is done once for each element, which ``$item`` and ``$index`` (from 0) refer to. A
     person is asked where there are more than ``max_items`` (1,000); at most ``concurrency`` (100)
     run at once; ``on_item_failure`` says whether the others still start. ``item_label`` names each
-    item.
+    item. A map of the result of another map (``$fetch``) waits for all its items; with
+    ``item_by_item`` each item starts when the one at the same place there has completed.
 
     A task with ``wait`` (seconds), ``at`` (a time: ``2026-12-01T09:00[Europe/Zurich]``) or
     ``wait_for`` (the name of a signal, with a ``key``) waits and does nothing else. Where no signal
@@ -87,6 +88,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     concurrency: int | None = None
     on_item_failure: Literal["stop", "continue"] | None = None
     item_label: str | None = None
+    item_by_item: bool | None = None
     choices: list[str] = []
     default: str | int | float | bool | list[Any] | dict[str, Any] | None = None
     deadline: float | None = None

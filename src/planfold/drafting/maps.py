@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.fields import kind_of
-from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item, written_list
+from planfold.planner.conditions import references_of
+from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item, source_of, written_list
 from planfold.planner.references import (
     ITEM,
     find_references,
@@ -16,9 +17,11 @@ from planfold.planner.references import (
     rename_whole,
     whole_reference,
 )
-from planfold.planner.tasks import ForEach, NodeKind
+from planfold.planner.tasks import ForEach, NodeKind, TaskSpec
 
-_ONLY_OF_MAPS: Final = ("max_items", "concurrency", "on_item_failure", "item_label")
+_ONLY_OF_MAPS: Final = (
+    *("max_items", "concurrency", "on_item_failure", "item_label", "item_by_item"),
+)
 
 
 def check_map(task: TaskDraft, name: str, faults: Faults) -> None:
@@ -84,6 +87,32 @@ def _check_element(task: TaskDraft, name: str, faults: Faults) -> None:
             )
 
 
+def check_item_by_item(
+    specs: Iterable[TaskSpec], existing: Mapping[int, TaskSpec], faults: Faults
+) -> None:
+    """Check the compiled maps that run item by item behind another one. Raises InvalidPlan."""
+    new = {spec.id: spec for spec in specs}
+    for spec in new.values():
+        if spec.for_each is None or not spec.for_each.item_by_item:
+            continue
+        source, name = source_of(spec), spec.label or quoted(spec.id)
+        of = new.get(source) or existing.get(source)
+        if of is None or of.for_each is None or spec.for_each.items != f"${source}":
+            message = "item_by_item is for a map over the items of another map"
+            fix = "write for_each: $fetch, where fetch has for_each; or leave item_by_item out"
+            faults.add(message, task=name, field="for_each", fix=fix)
+            continue
+        wait = "leave item_by_item out: the task waits for all items then"
+        if len([r for r in references_of(spec) if r.target == str(source)]) > 1:
+            message = f"refers to task {of.label or quoted(source)} besides its list; that has no "
+            message += "result while its items run"
+            faults.add(message, task=name, field="item_by_item", fix=wait)
+        if spec.run_if != "completed":
+            message = "runs beside the items of the other map, so it cannot wait for how that ends"
+            faults.add(message, task=name, field="run_if", fix=wait)
+    faults.raise_any()
+
+
 def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
     """The map of a checked task, in which labels are replaced by ids."""
     if task.for_each is None:
@@ -93,6 +122,7 @@ def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
         "concurrency": task.concurrency,
         "on_item_failure": task.on_item_failure,
         "label": task.item_label,
+        "item_by_item": task.item_by_item,
     }
     given: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
     return ForEach(items=rename_whole(str(task.for_each).strip(), ids), **given)

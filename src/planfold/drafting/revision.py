@@ -325,4 +325,5 @@ def _map_fields(for_each: ForEach | None) -> dict[str, Any]:
         "concurrency": for_each.concurrency,
         "on_item_failure": for_each.on_item_failure,
         "item_label": for_each.label,
+        "item_by_item": for_each.item_by_item or None,
     }

@@ -103,6 +103,11 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "(its result is null; the map completes). Default: stop."
         ),
         "item_label": "Of a map: what each item is called, such as $item.name. Default: none.",
+        "item_by_item": (
+            "Of a map whose for_each is the result of another map, such as $fetch: true lets each "
+            "item start as soon as the item at the same place there has completed. Default: false, "
+            "wait for all items."
+        ),
         "choices": "The answers to choose from. None: any text. Only for clarification.",
         "default": (
             "The answer that holds when the deadline passes; one of the choices, if any. Of "

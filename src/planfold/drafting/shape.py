@@ -41,6 +41,7 @@ _WANTED: Final = {
     "concurrency": "a whole number from 1 on, without quotes",
     "on_item_failure": "stop or continue",
     "item_label": "a text such as $item.name",
+    "item_by_item": "true or false, without quotes",
     "choices": "a list of texts",
     "default": "a text",
     "wait": "a number of seconds, without quotes",

@@ -17,6 +17,7 @@ from planfold.planner.cancellation import (
 )
 from planfold.planner.commands import ChangeAnswer, ClarificationProvided
 from planfold.planner.conditions import references_of
+from planfold.planner.counterparts import counterparts
 from planfold.planner.events import (
     AnswerLeadsTo,
     CancelRequested,
@@ -82,6 +83,9 @@ def use_of_result(state: PlannerState, question: Question) -> str:
 def use_of(state: PlannerState, task: Task) -> str:
     """The first use of the result of ``task`` by a task that has not started; empty where there is
     none."""
+    for other in counterparts(state, task):
+        if other.status is TaskStatus.Planned:
+            return f"task {id_text(other.id)} uses $item"
     source = map_of(task.id) or task.id  # the result of an item is in that of its map
     for child in state.schedule.children[source]:
         if state.tasks[child].status is not TaskStatus.Planned:
@@ -172,7 +176,9 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     below = with_active_items(state, [t for t in below if not t.superseded])
     busy = {t.id for t in below if _may_be_running(state, t)}
     kept_off = kept_off_tasks(state, below, busy)
-    refuse_repeats(_repeated(state, below, {*command.repeat, *kept_off}), "another answer")
+    over = (TaskStatus.Skipped, TaskStatus.Cancelled)
+    stay = {t.id for t in below if t.id in kept_off and t.status in over}
+    refuse_repeats(_repeated(state, below, {*command.repeat, *stay}), "another answer")
     redone = redo_undone(state, keep={t.id for t in below})
     yield ClarificationReceived(task.id, answer, command.by)
     yield from redone
@@ -183,17 +189,14 @@ def change_answer(state: PlannerState, command: ChangeAnswer) -> Iterator[Event]
     if stop:
         reason = f"the answer to task {id_text(task.id)} was changed"
         yield CancelRequested(tuple(sorted(stop)), reason, restart=True)
-    over = (TaskStatus.Skipped, TaskStatus.Cancelled)
     reset = [
         t
         for t in below
-        if (t.status is not TaskStatus.Planned or t.attempt)
-        and t.id not in busy
-        and not (t.id in kept_off and t.status in over)
+        if (t.status is not TaskStatus.Planned or t.attempt) and t.id not in busy | stay
     ]
     if reset:
         yield TasksReset(tuple(t.id for t in reset), "answer_changed")
-    skipped = (t for t in below if t.id in kept_off and t.status not in over)
+    skipped = (t for t in below if t.id in kept_off.keys() - stay)
     yield from (skip(t.id, kept_off[t.id]) for t in skipped)
 
 

@@ -49,7 +49,7 @@ def skip_dependents(
 
 def skip(task_id: int, parent: int) -> TaskStatusUpdated:
     """``task_id`` will not start because of ``parent``."""
-    error = f"it needs task {parent}, which did not complete"
+    error = f"it needs task {id_text(parent)}, which did not complete"
     return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=error, skip_reason="failure")
 
 

@@ -26,6 +26,9 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
       ``own_profile`` holds it where it is not built in. ``summarise`` lets the model write the
       summary.
     - Workers take tasks of a higher ``priority`` (-1,000 to 1,000) first.
+    - ``preview_from``: above which share (0 to 1) of its ``max_items``, and of the tasks that the
+      budget allows, a map shows a person how many items it would get, and waits for an answer; 1.0:
+      only where a limit is exceeded, 0.0: each map.
     - ``undo``: whether what the plan did is undone when it fails or is cancelled, as far as its
       tasks have an undo (``ask``: a person decides then).
     - ``project`` groups plans: a token of the service may see only those of some projects. It has
@@ -61,3 +64,4 @@ class PlannerConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     priority: int = 0
     project: str = projects.DEFAULT
     undo: Literal["ask", "always", "never"] = "ask"
+    preview_from: float = 1.0

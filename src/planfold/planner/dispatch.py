@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from planfold.compaction.errors import compact_error_message
 from planfold.planner.answers import answer_by_default
 from planfold.planner.branches import facts_of, kept_off, results_of
-from planfold.planner.cancellation import skip_dependents
+from planfold.planner.cancellation import skip, skip_dependents
 from planfold.planner.commands import Continue
+from planfold.planner.counterparts import lost_counterpart
 from planfold.planner.events import (
     ClarificationReceived,
     ClarificationRequested,
@@ -21,8 +22,8 @@ from planfold.planner.events import (
     TaskStatusUpdated,
     WaitStarted,
 )
-from planfold.planner.graph import OF_MAP, lane_of
 from planfold.planner.items import STRIDE
+from planfold.planner.lanes import OF_MAP, lane_of
 from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
@@ -83,7 +84,8 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
     for task_id in sorted(state.schedule.over):
         events += end_map(state, state.tasks[task_id], skipped)
     for task in _startable(state, command.now):
-        events += _start(state, task, command.now, skipped)
+        if task.spec.id not in skipped:  # by the end of the map that it was to run behind
+            events += _start(state, task, command.now, skipped)
     if _is_over(state):
         end = _conclusion(state)
         undo = undo_before(state, end.outcome) if end.outcome != "completed" else None
@@ -180,14 +182,19 @@ def _startable(state: PlannerState, now: float) -> Iterator[Task]:
 
 
 def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
-    """Free tasks by route; first the route of which the fewest are running, then the one with the
-    smallest id. The order depends only on the state."""
+    """Free tasks by route; first the route of which the fewest are running, then that of a map that
+    runs item by item (what has begun is finished), then the one with the smallest id. The order
+    depends only on the state."""
     schedule = state.schedule
     lanes = {route: iter(lane) for route, lane in schedule.ready.items() if route and lane.ids}
     if len(lanes) <= 1:
         return lanes
-    heads = sorted((schedule.running[r], next(iter(schedule.ready[r])), r) for r in lanes)
-    return {route: lanes[route] for _, _, route in heads}
+    first = {route: next(iter(schedule.ready[route])) for route in lanes}
+    heads = sorted(
+        (schedule.running[route], not schedule.follows(head), head, route)
+        for route, head in first.items()
+    )
+    return {route: lanes[route] for *_, route in heads}
 
 
 def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:
@@ -208,8 +215,7 @@ def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]
 
 def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
     spec = task.spec
-    decides = spec.when is not None or spec.run_if != "completed"
-    if (decides or _SKIPPED in state.schedule.counts) and (end := kept_off(state, task)):
+    if (end := _end_without_start(state, task)) is not None:
         yield end
         if end.status is TaskStatus.Failed and spec.on_failure == "stop":
             yield from skip_dependents(state, [spec.id], skipped)
@@ -244,6 +250,16 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
         yield WaitStarted(spec.id, task.attempt + 1, arguments=arguments)
     else:
         yield TaskDispatched(spec.id, task.attempt + 1, arguments)
+
+
+def _end_without_start(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
+    spec = task.spec
+    if spec.id >= STRIDE and (lost := lost_counterpart(state, task)):
+        return skip(spec.id, lost)
+    decides = spec.when is not None or spec.run_if != "completed"
+    if decides or _SKIPPED in state.schedule.counts:
+        return kept_off(state, task)
+    return None
 
 
 def _resolved(state: PlannerState, task: Task) -> dict[str, object] | None:

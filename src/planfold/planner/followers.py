@@ -7,7 +7,7 @@ from typing import Literal
 
 from planfold.planner.events import TasksReset
 from planfold.planner.graph import blocks
-from planfold.planner.items import map_of
+from planfold.planner.items import STRIDE, map_of
 from planfold.planner.maps import retried_with
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus
@@ -91,16 +91,27 @@ def _with_followers(
                 continue
             if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled):
                 planned = {*reset, *again}
-                above = (state.tasks[i] for i in task.spec.depends_on if i not in planned)
+                needs = (*task.spec.depends_on, *_needs_of_map(state, task))
+                above = (state.tasks[i] for i in needs if i not in planned)
                 if task.spec.run_if != "completed" or not any(map(blocks, above)):
                     revived = retried_with(state, task)
                     reset |= dict.fromkeys(revived)
                     frontier += revived
-            elif _may_repeat(task) and (task.spec.run_if != "completed" or parent in afresh):
+            elif (
+                child < STRIDE
+                and _may_repeat(task)
+                and (task.spec.run_if != "completed" or parent in afresh)
+            ):
                 again[child] = None
                 afresh.add(child)
                 frontier.append(child)
     return reset, tuple(again)
+
+
+def _needs_of_map(state: PlannerState, task: Task) -> tuple[int, ...]:
+    """Of an item what its map depends on; it runs again with the map."""
+    of = state.tasks.get(map_of(task.id))
+    return () if of is None or of.status is TaskStatus.Running else of.spec.depends_on
 
 
 def _may_repeat(task: Task) -> bool:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from planfold.errors import CorruptLog
 from planfold.planner.due_times import DueTimes
-from planfold.planner.items import STRIDE, item_id, map_of
-from planfold.planner.lanes import Lane
-from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus, in_words
+from planfold.planner.items import STRIDE, item_id, map_of, source_of
+from planfold.planner.lanes import OF_MAP, Lane, lane_of, lane_of_items
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED, RESET, TRANSITIONS
 
 if TYPE_CHECKING:
@@ -28,25 +28,26 @@ ASKING: Final = TaskStatus.NeedsClarification
 COMPLETED: Final = TaskStatus.Completed
 FAILED: Final = TaskStatus.Failed
 SKIPPED: Final = TaskStatus.Skipped
-QUESTION: Final = NodeKind.Clarification
 
 
 def satisfies(task: Task) -> bool:
     """Whether dependents of ``task`` may start. A failed task never counts as completed; with
     ``on_failure="continue"`` its dependents may run without it, as after a task that was not
-    needed."""
+    needed. That an item stops nothing does not concern its counterparts."""
     status = task.status
     return (
         status is COMPLETED
-        or (status is FAILED and task.spec.on_failure == "continue")
+        or (status is FAILED and task.spec.on_failure == "continue" and task.spec.id < STRIDE)
         or (status is SKIPPED and task.not_needed)
     )
 
 
 def met(parent: Task, child: TaskSpec) -> bool:
     """Whether ``child`` no longer waits for ``parent``: with a ``run_if`` of its own, how the
-    parent ended does not matter."""
-    return satisfies(parent) if child.run_if == "completed" else parent.status in ENDED
+    parent ended does not matter, nor for an item how its counterpart did: it is skipped then."""
+    if child.run_if != "completed" or child.id >= STRIDE:
+        return parent.status in ENDED
+    return satisfies(parent) or (is_ahead(parent) and source_of(child) == parent.spec.id)
 
 
 def blocks(parent: Task) -> bool:
@@ -61,27 +62,14 @@ def is_aside(task: Task) -> bool:
     return task.superseded or task.spec.undoes is not None
 
 
-OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a map
-
-
-def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions, maps and waits (but those for a sub-plan) need no slot, so
-    they do not queue behind tasks that do. The items of a map have a lane of their own, which
-    takes turns with the others."""
-    waits = spec.wait is not None and spec.wait.plan is None
-    if waits or spec.kind is QUESTION or spec.for_each is not None:
-        return ""
-    return spec.queue_route if spec.id < STRIDE else lane_of_items(spec)
-
-
-def lane_of_items(spec: TaskSpec) -> str:
-    """What the items of a map wait in, of the map's own spec or of one of its items."""
-    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id) or spec.id}"
-
-
 def is_open(task: Task) -> bool:
     """Whether items of this map may start."""
     return task.status is RUNNING and not (task.halted or task.stopping)
+
+
+def is_ahead(task: Task) -> bool:
+    """Whether a map that runs item by item may follow this one."""
+    return task.status is RUNNING and not task.stopping and task.spec.for_each is not None
 
 
 class Schedule:
@@ -99,6 +87,8 @@ class Schedule:
         self.children: dict[int, list[int]] = {}
         self._unmet: dict[int, int] = {}
         self._late: set[int] = set()  # tasks with a ``run_if`` of their own
+        self._sources: dict[int, int] = {}  # of maps that run item by item
+        self._ahead: set[int] = set()  # maps that those may follow
         self._lanes: dict[int, str] = {}  # the lane of each task
         self.ready: dict[str, Lane] = {}
         self.startable = 0  # tasks in ``ready``
@@ -112,6 +102,7 @@ class Schedule:
         self._busy: Counter[int] = Counter()  # and those of them that run or ask
         self.over: set[int] = set()  # running maps of which no item runs or will start
         self.maps: set[int] = set()  # those that run
+        self._shut: set[int] = set()  # maps of which no item may start
         self.deadlines = DueTimes(lambda at, task_id: deadline_of(task_id) == at)
         self._take_in(tasks.values())
         for task_id, task in tasks.items():
@@ -125,17 +116,24 @@ class Schedule:
         self.aside.update([task.status for task in tasks if is_aside(task)])
         unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
         self._late = {t.spec.id for t in tasks if t.spec.run_if != "completed"}
-        over = {t.spec.id for t in tasks if t.status in ENDED} if self._late else set()
+        for task in tasks:
+            if task.spec.for_each is not None:
+                if source := source_of(task.spec):
+                    self._sources[task.spec.id] = source
+                if not is_open(task):
+                    self._shut.add(task.spec.id)
+                if is_ahead(task):
+                    self._ahead.add(task.spec.id)
         for task in tasks:
             spec = task.spec
             unmet = 0
             for parent in spec.depends_on:
                 children[parent].append(spec.id)
                 unmet += parent in unsatisfied
-            if spec.id in self._late:
-                unmet = sum(parent not in over for parent in spec.depends_on)
+            if spec.id in self._late or spec.id in self._sources or spec.id >= STRIDE:
+                unmet = sum(not met(self._tasks[parent], spec) for parent in spec.depends_on)
             if spec.id >= STRIDE:
-                unmet = not is_open(self._tasks[map_of(spec.id)])
+                unmet += map_of(spec.id) in self._shut
                 self._count_item(task, 1)
             unmet += spec.id in self._held
             self._unmet[spec.id] = unmet
@@ -148,36 +146,51 @@ class Schedule:
 
     def add_items(self, task: Task, items: Sequence[Task]) -> None:
         """New items of a map joined the plan, in order. All at once, because they may be many."""
+        self.gate(task)
         if items:
             name, ids = lane_of(items[0].spec), [item.spec.id for item in items]
-            self.children.update((key, []) for key in ids)  # no task depends on an item
-            self._unmet.update(dict.fromkeys(ids, 0 if is_open(task) else 1))
+            self.children.update((key, []) for key in ids)
+            self._unmet.update(dict.fromkeys(ids, int(task.spec.id in self._shut)))
             self._lanes.update(dict.fromkeys(ids, name))
             self.counts[PLANNED] += len(ids)
             self._left[task.spec.id] += len(ids)
-            if is_open(task):
-                self.startable += self.ready.setdefault(name, Lane()).extend(ids)
-        self.gate(task)
+            for item in items if task.spec.id in self._sources else ():
+                for counterpart in item.spec.depends_on:
+                    self.children[counterpart].append(item.spec.id)
+                    self._unmet[item.spec.id] += self._tasks[counterpart].status not in ENDED
+            free = [key for key in ids if not self._unmet[key]]
+            if free:
+                self.startable += self.ready.setdefault(name, Lane()).extend(free)
+        self._look_at_map(task)
 
     def remove_item(self, item: Task) -> None:
         """An item leaves the plan with the others of its map."""
         spec = item.spec
         self._leave(item, spec)
         self._count_item(item, -1)
+        for counterpart in spec.depends_on:
+            self.children[counterpart].remove(spec.id)
         del self.children[spec.id], self._unmet[spec.id], self._lanes[spec.id]
 
     def gate(self, task: Task) -> None:
         """A map opened or closed: its items may start, or may not any more."""
-        shut = 0 if is_open(task) else 1
-        first, unmet = item_id(task.spec.id, 0), self._unmet
-        for key in range(first, first + len(task.elements or ())):
-            if unmet[key] != shut:
-                self._parent_changed(self._tasks[key], not shut)
+        key, opened = task.spec.id, is_open(task)
+        if opened is (key in self._shut):
+            (self._shut.discard if opened else self._shut.add)(key)
+            first = item_id(key, 0)
+            for item in range(first, first + len(task.elements or ())):
+                if item in self._unmet:  # else it is about to join the plan
+                    self._parent_changed(self._tasks[item], opened)
         self._look_at_map(task)
         if task.status in ENDED:
             name = lane_of_items(task.spec)
             for lanes in (self.ready, self.waits, self.running):
                 lanes.pop(name, None)  # a plan of many maps looks at those that run
+
+    def stop(self, task: Task) -> None:
+        """A map was asked to stop: none that has not begun follows it any more."""
+        self.gate(task)
+        self._tell_each(task, (False, False), (task.status, task.status))
 
     def _count_item(self, item: Task, by: int) -> None:
         if item.status not in ENDED:
@@ -188,6 +201,8 @@ class Schedule:
     def _look_at_map(self, task: Task) -> None:
         key, runs = task.spec.id, task.status is RUNNING
         left = self._left[key] if is_open(task) else self._busy[key]
+        if not left and is_open(task) and key in self._sources:
+            left = self._tasks[self._sources[key]].status not in ENDED  # how it ends counts
         (self.over.add if runs and not left else self.over.discard)(key)
         (self.maps.add if runs else self.maps.discard)(key)
 
@@ -200,6 +215,10 @@ class Schedule:
     def idle(self) -> bool:
         """Whether no task runs, waits, can start, or waits for a retry."""
         return not (self.slots or self.startable or self.delayed or self.open_waits)
+
+    def follows(self, task_id: int) -> bool:
+        """Whether this is an item of a map that runs item by item."""
+        return map_of(task_id) in self._sources
 
     def running_on(self, route: str) -> int:
         """How many slots of a route are taken."""
@@ -219,28 +238,40 @@ class Schedule:
         self._enter(task, spec)
         if spec.for_each is not None:
             self.gate(task)
+            for follower in task.followed_by:
+                self._look_at_map(self._tasks[follower])
         now_satisfied = satisfies(task)
-        if self._late:
-            satisfied = (was_satisfied, now_satisfied)
-            self._tell_each(spec.id, satisfied, (before in ENDED, status in ENDED))
+        if self._late or self._sources:
+            self._tell_each(task, (was_satisfied, now_satisfied), (before, status))
         elif was_satisfied is not now_satisfied:
             for child in self.children[spec.id]:
                 self._parent_changed(self._tasks[child], now_satisfied)
 
     def _move_item(self, item: Task, status: TaskStatus, not_before: float | None) -> None:
+        before = item.status
         self._count_item(item, -1)
         self._leave(item, item.spec)
         item.status, item.not_before = status, not_before
         self._enter(item, item.spec)
         self._count_item(item, 1)
         self._look_at_map(self._tasks[map_of(item.spec.id)])
+        if (was_over := before in ENDED) is not (status in ENDED):
+            for counterpart in self.children[item.spec.id]:
+                self._parent_changed(self._tasks[counterpart], not was_over)
 
     def _tell_each(
-        self, task_id: int, satisfied: tuple[bool, bool], over: tuple[bool, bool]
+        self, task: Task, satisfied: tuple[bool, bool], statuses: tuple[TaskStatus, TaskStatus]
     ) -> None:
-        """``satisfied`` and ``over``: whether a parent was and is."""
+        """``satisfied``: whether a parent was and is; ``statuses`` that it had and has."""
+        task_id = task.spec.id
+        ahead = task_id in self._ahead, is_ahead(task)
+        (self._ahead.add if ahead[1] else self._ahead.discard)(task_id)
         for child in self.children[task_id]:
-            before, after = over if child in self._late else satisfied
+            before, after = satisfied
+            if child in self._late:
+                before, after = (status in ENDED for status in statuses)
+            elif self._sources.get(child) == task_id:
+                before, after = before or ahead[0], after or ahead[1]
             if before is not after:
                 self._parent_changed(self._tasks[child], after)
 

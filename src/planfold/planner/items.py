@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
+
 from planfold.compaction.truncation import truncate_middle
 from planfold.planner.references import (
     ITEM,
@@ -17,6 +19,7 @@ from planfold.planner.references import (
     ReferenceFault,
     references_in,
     value_of,
+    whole_reference,
     written_out,
 )
 from planfold.planner.tasks import TaskSpec, Wait
@@ -69,19 +72,24 @@ def of_item(references: Iterable[Reference]) -> bool:
     return any(reference.target in ITEM for reference in references)
 
 
+def source_of(spec: TaskSpec) -> int:
+    """The id of the map behind which a map runs item by item; 0 for every other task."""
+    if spec.for_each is None or not spec.for_each.item_by_item:
+        return 0
+    whole = whole_reference(spec.for_each.items)
+    return int(whole.target) if whole is not None and whole.target.isdecimal() else 0
+
+
 def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec:
-    """The task with the id ``key`` for one element. ``when``: the condition of the map is about the
-    element. What follows the map waits for the map, and its failures are the map's: an item stops
-    nothing."""
-    label = spec.for_each.label if spec.for_each is not None else None
-    description = spec.description
+    """The task with the id ``key`` for one element (UNSET: it is not known yet). ``when``: the
+    condition of the map is about the element. What follows the map waits for the map, and its
+    failures are the map's: an item stops nothing."""
+    description, label = _texts(spec, key, element)
     return TaskSpec(
         id=key,
-        description=_written(description, key, element, _DESCRIPTION)
-        if "$" in description
-        else description,
+        description=description,
         kind=spec.kind,
-        label=_written(label, key, element, _LABEL) if label else None,
+        label=label,
         tool=spec.tool,
         attachments=spec.attachments,
         effect=spec.effect,
@@ -100,6 +108,25 @@ def item_spec(spec: TaskSpec, key: int, element: Any, *, when: bool) -> TaskSpec
     )
 
 
+def with_element(item: TaskSpec, spec: TaskSpec, element: Any) -> TaskSpec:
+    """The task of an item of the map ``spec``, once its element is known."""
+    description, label = _texts(spec, item.id, element)
+    if (description, label) == (item.description, item.label):
+        return item
+    return msgspec.structs.replace(item, description=description, label=label)
+
+
+def _texts(spec: TaskSpec, key: int, element: Any) -> tuple[str, str | None]:
+    """The description and the label of an item."""
+    description = spec.description
+    if "$" in description:
+        description = _written(description, key, element, _DESCRIPTION)
+    label = spec.for_each.label if spec.for_each is not None else None
+    if not label or element is msgspec.UNSET:
+        return description, None
+    return description, _written(label, key, element, _LABEL)
+
+
 def _item_wait(wait: Wait | None) -> Wait | None:
     """Without the draft of a sub-plan, which would be in the state once for each item."""
     return Wait(plan={}) if wait is not None and wait.plan is not None else wait
@@ -109,7 +136,7 @@ def _written(text: str, key: int, element: Any, limit: int) -> str:
     """``text`` with the element in it. All other references stay as they are."""
 
     def result(target: int | str) -> Any:
-        if isinstance(target, int):
+        if isinstance(target, int) or (target == "item" and element is msgspec.UNSET):
             raise LookupError(target)
         return index_of(key) if target == "index" else element
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from planfold.compaction.errors import compact_error_message
+from planfold.compaction.truncation import truncate_middle
 from planfold.planner.budget import Spend
-from planfold.planner.cancellation import skip_dependents, stopped
+from planfold.planner.cancellation import skip, skip_dependents, stopped
 from planfold.planner.events import (
     ClarificationRequested,
     Event,
     MapExpanded,
     TaskStatusUpdated,
 )
-from planfold.planner.items import MAX_ITEMS, id_text
+from planfold.planner.graph import blocks
+from planfold.planner.items import MAX_ITEMS, id_text, source_of
 from planfold.planner.maps import items_of, list_of
 from planfold.planner.questions import BUDGET_CHOICES, STOP
 from planfold.planner.references import (
@@ -25,8 +29,8 @@ from planfold.planner.references import (
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ForEach, Task, TaskStatus
 
-_NAMED = 3  # items that the end of a map names
-_LONGEST_NAME = 40  # of a field that a fault suggests
+_NAMED = 3  # items that the end of a map names, and elements that its question shows
+_LONGEST_NAME = 40  # characters: of a field that a fault suggests, of an element in a question
 
 
 def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Event]:
@@ -47,7 +51,8 @@ def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Ev
     elif why and task.answers[-1:] == (STOP,):
         yield from _failed(state, task, f"a person stopped it: {count:,} items", skipped)
     elif why and not task.answers:
-        question = f"Run this for {count:,} items? {task.spec.description} ({why})"
+        first = _first(elements)
+        question = f"Run this for {count:,} items? {task.spec.description} ({why}{first})"
         yield ClarificationRequested(task.spec.id, question, BUDGET_CHOICES, then="resume")
     else:
         yield MapExpanded(task.spec.id, count)
@@ -74,11 +79,25 @@ def _why_asked(state: PlannerState, task: Task, for_each: ForEach, count: int) -
     """Why a person has to see the count first; empty where that is not needed."""
     if task.elements is not None:
         return ""  # it has expanded before: only what did not complete runs again
-    if count > for_each.max_items:
+    share = state.config.preview_from
+    if count > share * for_each.max_items:
         return f"its max_items is {for_each.max_items:,}"
     if not task.spec.proposed:
         return ""
-    return state.budget.exceeded(state.spent + state.reserved, Spend(tasks=count)) or ""
+    spent = state.spent + state.reserved
+    if short := state.budget.exceeded(spent, Spend(tasks=count)):
+        return short
+    most = state.budget.tasks
+    if most is None or spent.tasks + count <= share * most:
+        return ""
+    return f"{spent.tasks:,} of {most:,} tasks of the budget used"
+
+
+def _first(elements: Sequence[object]) -> str:
+    """The first elements, for the person who decides about the count."""
+    known = [element for element in elements[:_NAMED] if element is not None]
+    said = (truncate_middle(msgspec.json.encode(e).decode(), _LONGEST_NAME) for e in known)
+    return f"; the first of the list: {', '.join(said)}" if known else ""
 
 
 def end_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Event]:
@@ -89,6 +108,11 @@ def end_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Even
     failed = [i for i in items_of(state, task) if _did_not_complete(i)]
     if task.halted:
         yield from _failed(state, task, _said(state, task, failed), skipped)
+        return
+    source = state.tasks.get(source_of(task.spec))
+    if source is not None and blocks(source):
+        yield skip(task.spec.id, source.spec.id)
+        yield from skip_dependents(state, [task.spec.id], skipped)
         return
     error = _said(state, task, failed) if failed else None
     yield TaskStatusUpdated(task.spec.id, TaskStatus.Completed, error=error)

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from planfold.errors import CorruptLog
 from planfold.planner.branches import facts_of, results_of
 from planfold.planner.budget import Spend
 from planfold.planner.conditions import about_element
+from planfold.planner.counterparts import counterparts, follow, leave
 from planfold.planner.events import MapExpanded
-from planfold.planner.items import STRIDE, item_id, item_spec, map_of, written_list
+from planfold.planner.items import STRIDE, item_id, item_spec, map_of, source_of, written_list
 from planfold.planner.references import ReferenceFault, value_of, whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle_all
@@ -42,6 +45,9 @@ def list_of(state: PlannerState, task: Task) -> Any:
     written = task.spec.for_each.items if task.spec.for_each is not None else ""
     if (found := written_list(written)) is not None:
         return found
+    source = state.tasks.get(source_of(task.spec))
+    if source is not None and source.elements is not None:
+        return results_in_order(state, source)  # as far as they are known
     reference = whole_reference(written)
     if reference is None:
         raise ReferenceFault(written, "it is not a reference")
@@ -60,14 +66,17 @@ def expand(state: PlannerState, event: MapExpanded) -> None:
     when = task.spec.when is not None and about_element(task.spec.when)
     if task.elements is None and task.spec.proposed:
         state.spent += Spend(tasks=event.count)
+    again, by_item = task.elements is not None, source_of(task.spec) != 0
     task.elements = list(elements)
     new: list[Task] = []
     for key, element in enumerate(elements, item_id(task.spec.id, 0)):
         if key not in state.tasks:
-            spec = item_spec(task.spec, key, element, when=when)
+            spec = item_spec(task.spec, key, msgspec.UNSET if by_item else element, when=when)
             item = state.tasks[key] = Task(spec, attempt=task.item_attempts, run=task.run)
             new.append(item)
-    if len(new) < len(elements):  # it had expanded before
+    if by_item:
+        follow(state, task, again=again)
+    if again:
         task.halted = any(_halts(task, item) for item in items_of(state, task))
     if (schedule := state.__dict__.get("schedule")) is not None:
         schedule.add_items(task, new)
@@ -102,14 +111,15 @@ def _halts(task: Task, item: Task) -> bool:
 def end_items(state: PlannerState, task: Task) -> None:
     """Fold the end of a map: items that have not started never will."""
     schedule = state.__dict__.get("schedule")
-    for item in items_of(state, task):
-        if item.status is TaskStatus.Planned:
-            item.error, item.skip_reason = item.error or NOT_STARTED, "failure"
-            item.finished_at = state.updated_at
-            if schedule is not None:
-                schedule.move(item, TaskStatus.Skipped)
-            else:
-                item.status, item.not_before = TaskStatus.Skipped, None
+    waiting = [item for item in items_of(state, task) if item.status is TaskStatus.Planned]
+    for item in waiting:
+        item.error, item.skip_reason = item.error or NOT_STARTED, "failure"
+        item.finished_at = state.updated_at
+        if schedule is not None:
+            schedule.move(item, TaskStatus.Skipped)
+        else:
+            item.status, item.not_before = TaskStatus.Skipped, None
+        waiting += (i for i in counterparts(state, item) if i.status is TaskStatus.Planned)
 
 
 def results_in_order(state: PlannerState, task: Task) -> list[Any]:
@@ -129,6 +139,7 @@ def answer_of_item_changed(state: PlannerState, item: int) -> None:
 
 def drop_items(state: PlannerState, task: Task) -> None:
     """The map is planned again from the beginning: its list may be another one."""
+    leave(state, task)
     schedule = state.__dict__.get("schedule")
     for item in list(items_of(state, task)):
         key = item.spec.id

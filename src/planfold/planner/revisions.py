@@ -18,7 +18,15 @@ from planfold.planner.config import MAX_PRIORITY, PlannerConfig
 from planfold.planner.events import Event, PlanApproved, PlanRevised
 from planfold.planner.followers import redo_undone, reset_with_followers
 from planfold.planner.graph import blocks
-from planfold.planner.items import MAX_ITEMS, MAX_MAP, STRIDE, id_text, map_of, written_list
+from planfold.planner.items import (
+    MAX_ITEMS,
+    MAX_MAP,
+    STRIDE,
+    id_text,
+    map_of,
+    source_of,
+    written_list,
+)
 from planfold.planner.references import ITEM, whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import out_of_budget
@@ -46,7 +54,8 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
             cycle.
     """
     graph: dict[int, tuple[int, ...]] = {i: spec.depends_on for i, spec in started.items()}
-    for spec in tasks:
+    specs = tuple(tasks)
+    for spec in specs:
         if spec.id >= STRIDE:
             raise CommandRejected(f"task id {spec.id} is too large; ids from {STRIDE} on are items")
         if spec.id in graph:
@@ -61,6 +70,7 @@ def check_structure(tasks: Iterable[TaskSpec], started: Mapping[int, TaskSpec]) 
         _check_references(spec)
     if not graph:
         raise CommandRejected("a plan needs at least one task")
+    _check_item_by_item({**started, **{spec.id: spec for spec in specs}})
     for task_id, parent in dangling(graph):
         raise CommandRejected(f"task {task_id} depends on task {parent}, which does not exist")
     for cycle in find_cycles(graph):
@@ -78,6 +88,27 @@ def _check_map(spec: TaskSpec, for_each: ForEach) -> None:
             f"task {spec.id}: for_each must be a reference to a list, or a list in JSON, and the "
             f"id of a map at most {MAX_MAP:,}"
         )
+
+
+def _check_item_by_item(specs: Mapping[int, TaskSpec]) -> None:
+    for spec in specs.values():
+        if spec.for_each is None or not spec.for_each.item_by_item:
+            continue
+        whole = whole_reference(spec.for_each.items)
+        plain = whole is not None and whole.text == f"${whole.target}"
+        source = specs.get(source_of(spec))
+        if not plain or (source is not None and source.for_each is None):
+            raise CommandRejected(
+                f"task {spec.id} runs item by item, so its for_each must be the result of a map, "
+                "such as $3"
+            )
+        others = [r for r in references_of(spec) if r.target == str(source_of(spec))][1:]
+        if others or spec.run_if != "completed":
+            why = f"it refers to {others[0].text}" if others else f"its run_if is {spec.run_if}"
+            raise CommandRejected(
+                f"task {spec.id} runs item by item while the other map runs, but {why}; wait for "
+                "the whole map: leave item_by_item out"
+            )
 
 
 def _check_references(spec: TaskSpec) -> None:
@@ -98,14 +129,16 @@ def _check_references(spec: TaskSpec) -> None:
 
 
 def check_config(config: PlannerConfig) -> None:
-    """Raises CommandRejected for limits under which no task could ever start, a priority out of
-    range, or a project without a name; ConfigurationError for an unknown profile."""
+    """Raises CommandRejected for limits under which no task could ever start, a priority or a
+    share out of range, or a project without a name; ConfigurationError for an unknown profile."""
     find_profile(config.profile, config.own_profile)
     priority = config.priority
     if type(priority) is not int or abs(priority) > MAX_PRIORITY:  # True cannot be read back
         bounds = f"{-MAX_PRIORITY} to {MAX_PRIORITY}"
         raise CommandRejected(f"priority must be an integer from {bounds}, not {priority!r}")
     check_project(config.project)
+    if not 0.0 <= config.preview_from <= 1.0:
+        raise CommandRejected(f"preview_from must be from 0 to 1, not {config.preview_from!r}")
     limits: dict[str, int | None] = {
         name: getattr(config, name) for name in ("max_parallel", "token_budget", "error_char_limit")
     }
@@ -299,11 +332,12 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             f"task {id_text(task.id)} was skipped: {task.error}; retry a task that it depends on, "
             "or revise the plan"
         )
-    cause = blocking_parent(state, state.tasks[map_of(task.id) or task.id])
+    of = state.tasks.get(map_of(task.id), task)
+    cause = blocking_parent(state, of) or blocking_parent(state, task)
     if cause is not None:
         cause = _root_cause(state, cause)
         raise CommandRejected(
-            f"task {id_text(task.id)} needs task {cause}, which "
+            f"task {id_text(task.id)} needs task {id_text(cause)}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
         )
     yield from reset_with_followers(state, task, "retry")

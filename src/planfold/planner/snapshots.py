@@ -13,7 +13,8 @@ from zlib import error as ZlibError
 
 import msgspec
 
-from planfold.planner.graph import is_aside, lane_of
+from planfold.planner.graph import is_aside
+from planfold.planner.lanes import lane_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 

@@ -14,8 +14,9 @@ from typing import Any, Final, Self, cast
 from planfold.handler import Outlook
 from planfold.planner.commands import Command
 from planfold.planner.events import Event
-from planfold.planner.graph import Schedule, is_aside, lane_of, met
+from planfold.planner.graph import Schedule, is_aside, met
 from planfold.planner.items import STRIDE
+from planfold.planner.lanes import lane_of
 from planfold.planner.planner import FOLD_VERSION, Planner
 from planfold.planner.snapshots import Piece, Snapshot
 from planfold.planner.state import PlannerState

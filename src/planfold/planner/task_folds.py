@@ -9,6 +9,7 @@ import msgspec
 from planfold.planner import transitions as t
 from planfold.planner.again import plan_again
 from planfold.planner.context_size import remember_answer, remember_result
+from planfold.planner.counterparts import pass_on
 from planfold.planner.events import (
     CancelRequested,
     ClarificationReceived,
@@ -112,6 +113,8 @@ def _finish(state: PlannerState, task: Task, result: Any) -> None:
     remember_result(state, task, result)
     task.result = result
     task.error = None
+    if task.spec.id >= STRIDE:
+        pass_on(state, task)
     if task.spec.undo is not None and task.spec.for_each is None:
         note_completion(state, task)
 
@@ -187,6 +190,6 @@ def cancel_requested(state: PlannerState, event: CancelRequested) -> None:
             task.by_hand = None
         stop_sub_plan(state, task)
         if task.elements is not None and (schedule := state.__dict__.get("schedule")):
-            schedule.gate(task)
+            schedule.stop(task)
     if event.restart:
         state.cancelled = False

@@ -98,13 +98,16 @@ class ForEach(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     ``items`` is a reference to the list (``$3.items``), or the list in JSON. Where it has more
     than ``max_items``, a person is asked first. At most ``concurrency`` items run at once. After an
     item that did not complete, ``on_item_failure`` says whether the others still start. ``label``
-    is that of each item (``$item.name``)."""
+    is that of each item (``$item.name``). With ``item_by_item`` the list is the result of a map
+    (``$3``), and an item starts when its counterpart, the item of that map at the same place, has
+    completed."""
 
     items: str
     max_items: int = 1_000
     concurrency: int = 100
     on_item_failure: Literal["stop", "continue"] = "stop"
     label: str | None = None
+    item_by_item: bool = False
 
 
 class Wait(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -286,6 +289,7 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     elements: list[Any] | None = None  # of a map: its list, since it expanded
     halted: bool = False  # of a map: an item did not complete, so no other one starts
     item_attempts: int = 0  # of a map: the most attempts of its earlier items
+    followed_by: tuple[int, ...] = ()  # of a map: those that run item by item behind it
     started_at: float = 0.0  # since it was last reset (seconds since the epoch; 0.0: not known)
     finished_at: float = 0.0
     until: float | None = None  # of a wait: when it ends, or its time-out has passed

@@ -115,6 +115,7 @@ def map_words(spec: TaskSpec) -> str:
     if of is None:
         return ""
     also = ", the others run if one fails" if of.on_item_failure == "continue" else ""
+    also += ", item by item" if of.item_by_item else ""
     at_once = f"at most {of.max_items:,}, {of.concurrency:,} at once"
     return f"for each of {clean(of.items)} ({at_once}{also})"
 

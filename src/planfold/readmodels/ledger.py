@@ -12,7 +12,9 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
+from planfold.planner.items import source_of
 from planfold.planner.maps import items_of
+from planfold.planner.state import PlannerState
 from planfold.planner.structure import critical_path
 from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
@@ -49,7 +51,7 @@ def ledger_of(timeline: Timeline, now: float) -> Ledger:
     for entry in entries:
         by_phase[entry.phase.value] += entry.seconds(end)
     depends_on = {i: task.depends_on for i, task in state.written().items()}
-    own = {i: _own(timeline, i, end, _NOT_ITS_OWN) for i in depends_on}
+    own = {i: _own(timeline, i, end, _NOT_ITS_OWN, _alone_from(state, i)) for i in depends_on}
     waits = tuple(phase for phase in Phase if phase is not Phase.Running)
     ran = {i: _ran(timeline, i, end, waits) for i in depends_on}
     longest, gain = _most_gain(depends_on, own, {entry.task_id for entry in entries})
@@ -82,6 +84,11 @@ def _walk(timeline: Timeline, end: float) -> Iterator[PhaseSpan]:
                 parent = _parent(timeline, span, cursor)
                 if parent is not None:
                     break
+            alone = _alone_from(timeline.state, task_id)
+            if span.start < alone < cursor:
+                yield replace(span, start=alone, end=cursor)
+                cursor, parent = alone, source_of(timeline.state.tasks[task_id].spec)
+                break
             yield replace(span, end=cursor)
             cursor = span.start
         if parent is None:  # the task came into the plan
@@ -144,9 +151,22 @@ def _planned_by(timeline: Timeline, task_id: int, cursor: float) -> int | None:
     return max(found, key=found.__getitem__, default=None)
 
 
-def _own(timeline: Timeline, task_id: int, end: float, without: tuple[Phase, ...]) -> float:
-    spans = timeline.spans(task_id, end)
-    return sum(span.seconds(end) for span in spans if span.phase not in without)
+def _own(
+    timeline: Timeline,
+    task_id: int,
+    end: float,
+    without: tuple[Phase, ...],
+    begin: float = 0.0,
+) -> float:
+    spans = (span for span in timeline.spans(task_id, end) if span.phase not in without)
+    return sum(max(span.seconds(end) - max(begin - span.start, 0.0), 0.0) for span in spans)
+
+
+def _alone_from(state: PlannerState, task_id: int) -> float:
+    """When the map ended behind which this one runs item by item: until then the time is that
+    one's."""
+    source = state.tasks.get(source_of(state.tasks[task_id].spec))
+    return 0.0 if source is None else source.finished_at
 
 
 def _ran(timeline: Timeline, task_id: int, end: float, waits: tuple[Phase, ...]) -> float:

@@ -12,8 +12,9 @@ import msgspec
 
 from planfold.planner.answers import use_of_result
 from planfold.planner.dispatch import ahead_of
-from planfold.planner.graph import lane_of, met
+from planfold.planner.graph import met
 from planfold.planner.items import id_text, map_of
+from planfold.planner.lanes import lane_of
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -73,10 +74,10 @@ def _approval(state: PlannerState, task: Task) -> Reason:
 
 
 def _parents(state: PlannerState, task: Task) -> Reason:
-    if of := map_of(task.id):
+    open_ = [i for i in task.depends_on if not met(state.tasks[i], task.spec)]
+    if not open_ and (of := map_of(task.id)):
         text, remedy = f"starts no more: task {of} ends", f"retry task {of} once it has ended"
         return reason_of(ReasonKind.Parents, task, text, remedy, by=[of])
-    open_ = [i for i in task.depends_on if not met(state.tasks[i], task.spec)]
     names = names_in(state, open_)
     text, remedy = f"waits for {names}", f"see what {names} wait{'s' * (len(open_) == 1)} for"
     return reason_of(ReasonKind.Parents, task, text, remedy, by=open_)

@@ -33,8 +33,8 @@ from planfold.planner.events import (
     TaskStatusUpdated,
     UndoPlanned,
 )
-from planfold.planner.graph import lane_of_items
 from planfold.planner.items import map_of
+from planfold.planner.lanes import lane_of_items
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus

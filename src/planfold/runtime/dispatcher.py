@@ -7,12 +7,11 @@ seen share a commit with those that follow. See docs/decisions/0026.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from planfold.deciding import Decision, KnownCommands, Stream, body_hash, decide
-from planfold.errors import NotFound, Transient
+from planfold.errors import NotFound
 from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.handler import Handler, Metadata
@@ -20,6 +19,7 @@ from planfold.readmodels.histogram import Histogram
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import LOG, Basis, Letter
+from planfold.runtime.lookups import Lookups, confirmed, known_commands
 from planfold.runtime.mailbox import Mailbox
 from planfold.runtime.mailboxes import Mailboxes
 from planfold.runtime.outbox import Outbox
@@ -43,7 +43,7 @@ class Dispatcher:
         self.slots: list[Slots] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
         self._outbox = Outbox(store, self._sent)
-        self._asking: set[asyncio.Task[None]] = set()  # for what the cache does not hold
+        self._lookups = Lookups(self._decided)
 
     async def send(
         self,
@@ -88,12 +88,10 @@ class Dispatcher:
             basis=basis,
             patient=patient and not self._every_step,
         )
-        self._post(self._mailbox(aggregate, aggregate_id), letter)
-        return await letter.answer
-
-    def _post(self, mailbox: Mailbox, letter: Letter) -> None:
+        mailbox = self._mailbox(aggregate, aggregate_id)
         mailbox.waiting.append(letter)
         self._schedule(mailbox)
+        return await letter.answer
 
     async def view(
         self, aggregate: Aggregate, aggregate_id: str, *, at_least: int | None = None
@@ -158,47 +156,24 @@ class Dispatcher:
         elif not look_up:
             self._decide(mailbox, letters, {})
         elif mailbox.durable:
-            self._ask(mailbox, letters, self._look_up(mailbox, letters))
+            self._lookups.start(mailbox, letters, self._look_up(mailbox, letters))
         else:
             mailbox.put_back(letters, alone=mailbox.alone)
             self._hold(mailbox)
             self._decided(mailbox)
         self._flush()
 
-    def _ask(
-        self, mailbox: Mailbox, letters: Sequence[Letter], question: Coroutine[Any, Any, None]
-    ) -> None:
-        asking = asyncio.ensure_future(question)
-        self._asking.add(asking)
-        asking.add_done_callback(partial(self._asked, mailbox, letters))
-
-    def _asked(
-        self, mailbox: Mailbox, letters: Sequence[Letter], asking: asyncio.Task[None]
-    ) -> None:
-        self._asking.discard(asking)
-        if asking.cancelled():
-            for letter in letters:
-                letter.fail(Transient("the program ends; send the command again"))
-            self._decided(mailbox)
-
     async def _look_up(self, mailbox: Mailbox, letters: list[Letter]) -> None:
-        """Read what the cache lacks, then decide."""
         try:
-            if not mailbox.current(self._store):
-                await mailbox.load(self._store, letters)
-            if mailbox.begins_with_one_of(letters):
-                mailbox.put_back(letters, alone=True)
-                self._decided(mailbox)
-                return
-            known = {
-                letter.command_id: await self._store.find_command(letter.command_id)
-                for letter in letters
-                if letter.body_hash
-            }
+            known = await known_commands(self._store, mailbox, letters)
         except Exception as fault:
             self._not_decided(mailbox, letters, fault)
         else:
-            self._decide(mailbox, letters, known)
+            if known is None:
+                mailbox.put_back(letters, alone=True)
+                self._decided(mailbox)
+            else:
+                self._decide(mailbox, letters, known)
         self._flush()
 
     def _decide(self, mailbox: Mailbox, letters: list[Letter], known: KnownCommands) -> None:
@@ -213,7 +188,7 @@ class Dispatcher:
         if decision.events:
             self._add(mailbox, letters, decision)
         elif mailbox.durable:
-            self._ask(mailbox, letters, self._verify(mailbox, Round(letters, decision)))
+            self._lookups.start(mailbox, letters, self._verify(mailbox, Round(letters, decision)))
             return
         else:
             mailbox.add_eventless(Round(letters, decision))
@@ -221,15 +196,12 @@ class Dispatcher:
         self._decided(mailbox)
 
     async def _verify(self, mailbox: Mailbox, decided: Round) -> None:
-        """Without a commit the stream's version shows whether the state was current."""
         try:
-            version = await self._store.version(mailbox.aggregate_id)
+            current = await confirmed(self._store, mailbox, decided)
         except Exception as fault:
             self._not_decided(mailbox, decided.letters, fault)
             return
-        if version == mailbox.version:
-            decided.answer()
-        else:
+        if not current:
             mailbox.forget()
             mailbox.put_back(decided.letters)
         self._decided(mailbox)

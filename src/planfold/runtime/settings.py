@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     - ``durability``: with "output" a ``safe`` task may start before the step that dispatched it is
       committed; with "every-step" it waits for the commit, as all other tasks always do.
     - ``max_parallel``, ``route_limits``, ``token_budget``, ``system_prompt``, ``profile``,
-      ``model``, ``summarise`` and ``budget`` are the defaults of new plans: see
+      ``model``, ``summarise``, ``budget`` and ``preview_from`` are the defaults of new plans: see
       :class:`PlannerConfig`. Several models with commas between them are a chain: the next one is
       asked where one is unavailable. ``models`` gives further ones names.
     - ``attach_bytes``: the model that plans is shown files up to this size (bytes) that the request
@@ -88,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attach_bytes: int = 0
     models: dict[str, ModelEndpoint] = {}
     budget: Budget = Budget()
+    preview_from: float = 1.0
     policy: PolicySettings = PolicySettings()
     secrets: dict[str, SecretSource] = {}
     mcp: dict[str, McpServer] = {}
@@ -104,6 +105,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {count}")
+        if not 0.0 <= self.preview_from <= 1.0:
+            raise ConfigurationError(f"preview_from must be from 0 to 1, not {self.preview_from}")
         check_limits(self.limits)
         for name, target in self.notify.items():
             check_target(name, target)

@@ -55,6 +55,7 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "for_each": _TEXT,
     "max_items": {"type": "integer"},
     "on_item_failure": {**_TEXT, "enum": ["stop", "continue"]},
+    "item_by_item": {"type": "boolean"},
     "timeout": {"type": "number", "description": "Seconds, where a limit makes sense."},
     "wait": {"type": "number"},
     "at": _TEXT,
@@ -65,7 +66,7 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
 }
 for _name in (
     *("description", "on_failure", "when", "run_if"),
-    *("for_each", "max_items", "on_item_failure"),
+    *("for_each", "max_items", "on_item_failure", "item_by_item"),
     *("wait", "at", "wait_for", "key", "undo", "limits"),
 ):
     _FIELDS[_name] = {**_FIELDS[_name], "description": DESCRIPTIONS["TaskDraft"][_name]}
@@ -79,6 +80,7 @@ _ORDER: Final = {
 _MAP: Final = {
     "for_each": {"anyOf": [_TEXT, NULL]},
     "on_item_failure": {"anyOf": [{**_TEXT, "enum": ["stop", "continue"]}, NULL]},
+    "item_by_item": {"type": "boolean"},
 }
 _WHOLE_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 86_400}
 _LONG: Final = {"type": "integer", "minimum": 1, "maximum": 31_536_000}
@@ -236,8 +238,8 @@ def draft_of(value: Any, place: int, tools: Toolbox, faults: Faults) -> TaskDraf
         fix = faults.nearest(key, _FIELDS) or "a task has: " + ", ".join(_FIELDS)
         faults.add("there is no such field", task=name, field=excerpt(key), fix=fix)
     if "for_each" not in raw:
-        raw.pop("max_items", None)
-        raw.pop("on_item_failure", None)  # a model fills it in anyway
+        for field in ("max_items", "on_item_failure", "item_by_item"):
+            raw.pop(field, None)  # a model fills it in anyway
     tool = tools.get(raw["tool"]) if isinstance(raw.get("tool"), str) else None
     if tool is not None and "arguments" in raw:
         raw["arguments"] = own_arguments(raw["arguments"], tool.parameters)

@@ -34,7 +34,9 @@ _SECONDS: Final = {
 }
 _LAST: Final = re.compile(r"(?:\s+|^)(\{[^{}\n]{1,1200}\}|\(\s*after\s*:[^()\n]{0,1000}\))$", re.I)
 _ROUND: Final = re.compile(r"(?:\s+|^)(\(\s*[A-Za-z_]+\s*=[^()\n]{1,1200}\))$")
-MAP_DIRECTIVES: Final = ("for_each", "max_items", "concurrency", "on_item_failure", "item_label")
+MAP_DIRECTIVES: Final = (
+    *("for_each", "max_items", "concurrency", "on_item_failure", "item_label", "item_by_item"),
+)
 WAIT_DIRECTIVES: Final = ("wait", "at", "wait_for", "key")
 _WITHOUT_EXECUTOR: Final = (*WAIT_DIRECTIVES, "plan")
 _UNDO: Final = re.compile(r"@[A-Za-z_][\w.-]*(?:\s+[A-Za-z_]\w*=(?:'[^']*'|[^\s']+))*|[^@\s].*")
@@ -60,6 +62,7 @@ class Directives:
     concurrency: int | None = None
     on_item_failure: Literal["stop", "continue"] | None = None
     item_label: str | None = None
+    item_by_item: bool | None = None
     wait: float | None = None
     at: str | None = None
     wait_for: str | None = None
@@ -212,6 +215,8 @@ def _value(key: str, value: str) -> object | None:
         case "max_items" | "concurrency":
             number = value.isascii() and value.isdecimal() and len(value) < 10
             return int(value) if number else None
+        case "item_by_item":
+            return {"true": True, "false": False}.get(value.lower())
         case "on_item_failure":
             return value.lower() if value.lower() in ("stop", "continue") else None
         case "route" | "default" | "when" | "for_each" | "item_label" | "at" | "wait_for" | "key":

@@ -22,6 +22,7 @@ FORMS: Final = {
     "concurrency": "{concurrency=5}, a number",
     "on_item_failure": "{on_item_failure=continue} or {on_item_failure=stop}",
     "item_label": '{item_label="$item.name"}, with quotes',
+    "item_by_item": "{item_by_item=true} or {item_by_item=false}",
     "wait": "{wait=2h}, a time: 30s, 5m, 2h or 1d",
     "at": "{at=2026-12-01T09:00[Europe/Zurich]}, a time with its zone",
     "wait_for": '{wait_for=payment.settled key="$order.id"}, a name, and a key in quotes',

@@ -143,9 +143,10 @@ export function commandOf(spec, resolved) {
 }
 
 /** Of a map: its list, and how many items there may be. @param {any} of */
-export function mapWords({ items, max_items = 1000, concurrency = 100, on_item_failure = "stop" }) {
+export function mapWords({ items, max_items = 1000, concurrency = 100, on_item_failure = "stop", item_by_item = false }) {
   const most = `at most ${max_items.toLocaleString("en")}, ${concurrency.toLocaleString("en")} at once`;
-  return `${items} (${most}${on_item_failure === "continue" ? ", the others run if one fails" : ""})`;
+  const fails = on_item_failure === "continue" ? ", the others run if one fails" : "";
+  return `${items} (${most}${fails}${item_by_item ? ", item by item" : ""})`;
 }
 
 /** What a wait waits for. @param {any} spec */

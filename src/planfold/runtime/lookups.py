@@ -1,0 +1,63 @@
+"""``Lookups``: what decisions have to read from the store before they are made or answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+from planfold.deciding import KnownCommands
+from planfold.errors import Transient
+from planfold.eventstore.port import EventStore
+from planfold.runtime.commit import Round
+from planfold.runtime.letter import Letter
+from planfold.runtime.mailbox import Mailbox
+
+
+class Lookups:
+    """They run while other mailboxes decide; each is kept until it has ended. ``decided`` is
+    called with the mailbox of one that the end of the program cancels."""
+
+    def __init__(self, decided: Callable[[Mailbox], None]) -> None:
+        self._decided = decided
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(
+        self, mailbox: Mailbox, letters: Sequence[Letter], lookup: Coroutine[Any, Any, None]
+    ) -> None:
+        task = asyncio.ensure_future(lookup)
+        self._running.add(task)
+        task.add_done_callback(partial(self._ended, mailbox, letters))
+
+    def _ended(self, mailbox: Mailbox, letters: Sequence[Letter], task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if task.cancelled():
+            for letter in letters:
+                letter.fail(Transient("the program ends; send the command again"))
+            self._decided(mailbox)
+
+
+async def known_commands(
+    store: EventStore, mailbox: Mailbox, letters: Sequence[Letter]
+) -> KnownCommands | None:
+    """Load the state that ``letters`` are decided on, and find the command ids that are recorded.
+    None where one of them begins a fork: they have to be decided one by one."""
+    if not mailbox.current(store):
+        await mailbox.load(store, letters)
+    if mailbox.begins_with_one_of(letters):
+        return None
+    return {
+        letter.command_id: await store.find_command(letter.command_id)
+        for letter in letters
+        if letter.body_hash
+    }
+
+
+async def confirmed(store: EventStore, mailbox: Mailbox, decided: Round) -> bool:
+    """Answer a decision without events where the state was current. There is no commit to show
+    that, but the stream's version does."""
+    if await store.version(mailbox.aggregate_id) != mailbox.version:
+        return False
+    decided.answer()
+    return True
