@@ -18,7 +18,7 @@ import msgspec
 from benchmarks.large_store import large_store_figures
 from benchmarks.maps import chain_figures, map_figures
 from benchmarks.planning import planning_figures
-from benchmarks.plans import resume_and_fold_figures, size_figures
+from benchmarks.plans import resume_and_fold_figures, size_figures, written_figures
 from benchmarks.report import Figure, print_table, reduced
 from benchmarks.service import sqlite_service_figures
 from benchmarks.slowsync import slow_sync, slow_sync_library
@@ -68,6 +68,7 @@ def sqlite_figures(rounds: int, scale: int) -> list[Figure]:
             *append_figures(folder, rounds, scale),
             *asyncio.run(resume_and_fold_figures(folder, rounds, scale)),
             *size_figures(folder, 3 if rounds < 5 else 5, scale),
+            *written_figures(folder, scale),
             *asyncio.run(
                 large_store_figures(
                     f"sqlite:///{folder / 'large.db'}",

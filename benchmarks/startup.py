@@ -13,6 +13,7 @@ from benchmarks.report import Figure
 
 PYTHON = "pass"
 IMPORT = "import planfold"
+ROUND = "{round}"  # in a command: the number of the round, from 1
 IMPORT_ALL = "import planfold; planfold.open_app"
 
 
@@ -25,10 +26,10 @@ def seconds(command: list[str], rounds: int) -> float:
     """Median wall time after one warm-up, which writes the bytecode; the warm-up's where there
     are no ``rounds``."""
     times = []
-    for _ in range(rounds + 1):
+    for number in range(rounds + 1):
         begun = time.perf_counter()
         subprocess.run(
-            command,
+            [word.replace(ROUND, str(number + 1)) for word in command],
             check=True,
             stdout=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
@@ -42,7 +43,8 @@ def startup_figures(folder: Path, rounds: int) -> list[Figure]:
     python = [sys.executable, "-c"]
     database = f"sqlite:///{folder / 'startup.db'}"
     planfold = [sys.executable, "-m", "planfold", "--db", database]
-    begin = [*planfold, "run", "1. Which colour?", "--yes", "--detach"]
+    questions = "\n".join(f"{n}. Which colour has wall {n}?" for n in range(1, rounds + 2))
+    begin = [*planfold, "run", questions, "--yes", "--detach"]
     subprocess.run(begin, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     bare = seconds([*python, PYTHON], rounds)
     commands = (
@@ -51,6 +53,7 @@ def startup_figures(folder: Path, rounds: int) -> list[Figure]:
         ("planfold --help", [*planfold, "--help"], 0.100),
         ("planfold list", [*planfold, "list"], 0.150),
         ("planfold show", [*planfold, "show"], 0.150),
+        ("planfold answer", [*planfold, "answer", ROUND, "blue"], 0.150),
     )
     return [_figure(name, seconds(command, rounds), bare, most) for name, command, most in commands]
 

@@ -79,6 +79,6 @@ async def fold_figure(store: SqliteStore, plan_id: str, rounds: int) -> Figure:
         "fold from the store",
         f"{rate:,.0f} events/s",
         f"{limit:,.0f} rows/s read",
-        rate / 200_000,
+        rate / 300_000,
         1.0,
     )

@@ -161,6 +161,14 @@ def test_importing_the_public_modules_imports_next_to_nothing() -> None:
     assert own == {*names, "planfold.exports"}
 
 
+def test_an_app_imports_only_what_all_programs_need() -> None:
+    loaded = modules_after("import planfold; planfold.open_app")
+    slow = {"importlib.metadata", "importlib.resources", "difflib", "tomllib", "zoneinfo", "apsw"}
+    own = {"executors.guard.guard", "executors.context", "drafting.templates", "runtime.worker"}
+    own |= {"readmodels.statistics", "readmodels.timeline", "readmodels.plan_view"}
+    assert loaded & {*slow, *(f"planfold.{name}" for name in own)} == set()
+
+
 def test_the_planner_needs_no_infrastructure() -> None:
     loaded = modules_after("from planfold.commands import Planner")
     assert loaded & {"asyncio", "apsw", "sqlite3", "planfold.app", "planfold.runtime"} == set()

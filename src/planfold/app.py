@@ -17,20 +17,15 @@ from planfold.errors import ConfigurationError
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
-from planfold.llm.model import Model
 from planfold.planner.config import PlannerConfig
 from planfold.planner.tasks import PlanStatus
-from planfold.readmodels.plan_view import PlanView
 from planfold.runtime.aggregate import CREDENTIAL, PLAN, SCHEDULES, SIGNALS, Aggregate
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.facts import log_facts
 from planfold.runtime.forking import new_plan_id as new_plan_id
 from planfold.runtime.inputs import check_text
-from planfold.runtime.logging_observer import LoggingObserver
 from planfold.runtime.own_aggregates import OwnAggregates
 from planfold.runtime.plan_reader import ENDED
-from planfold.runtime.plan_run import until_rest
-from planfold.runtime.reporter import Observer
 from planfold.runtime.settings import Settings, load_settings
 from planfold.shared_limits import SharedLimit
 from planfold.tools.tool import Toolbox
@@ -41,7 +36,10 @@ if TYPE_CHECKING:
     from planfold.drafting.draft import PlanDraft
     from planfold.drafting.templates import Template
     from planfold.executors.python import PythonTool
+    from planfold.llm.model import Model
+    from planfold.readmodels.plan_view import PlanView
     from planfold.runtime.log import Log
+    from planfold.runtime.reporter import Observer
     from planfold.runtime.worker import Worker
     from planfold.transfer.archive import Archived
 
@@ -261,6 +259,8 @@ class App(OwnAggregates):
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it, so it would never end here.
         """
+        from planfold.runtime.plan_run import until_rest
+
         await self.planner(plan_id)
         async with self.worker(plan_id=plan_id) as worker:
             return await until_rest(self, self.executors, plan_id, worker.owner)
@@ -292,6 +292,7 @@ class App(OwnAggregates):
                     plan_id = await app.submit("1. Run `true`", approved_by="ada")
                     plan = await app.result(plan_id)
         """
+        from planfold.runtime.logging_observer import LoggingObserver
         from planfold.runtime.worker import Worker
 
         changes = {"concurrency": concurrency, "drain_s": drain_s}

@@ -19,7 +19,6 @@ from planfold.databases import database_path
 from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.executors.registry import Executors
-from planfold.llm.model import Models
 from planfold.planner.config import PlannerConfig
 from planfold.runtime.settings import Settings
 from planfold.tools.secrets import Secrets
@@ -27,6 +26,7 @@ from planfold.tools.secrets import Secrets
 if TYPE_CHECKING:
     from planfold.drafting.templates import Template
     from planfold.executors.python import PythonTool
+    from planfold.llm.model import Models
 
 
 @asynccontextmanager

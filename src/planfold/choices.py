@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +20,8 @@ def wrong_choice(value: object, allowed: Collection[object]) -> str:
 
 def near_name(said: str, names: Collection[str]) -> str:
     """What msgspec says of an unknown field, with the nearest of ``names`` where there is one."""
+    from difflib import get_close_matches
+
     found = _UNKNOWN.fullmatch(said)
     near = get_close_matches(found[1], names, n=1) if found else []
     return f"{said}; did you mean {near[0]!r}?" if near else said

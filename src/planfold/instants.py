@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _FORM: Final = re.compile(
     r"(?P<local>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)"
@@ -50,6 +52,8 @@ def instant_of(text: str) -> float:
 
 
 def zone_of(name: str) -> ZoneInfo:
+    from zoneinfo import ZoneInfo  # most plans have no times with a zone
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -89,4 +89,5 @@ def test_a_snapshot_anywhere_in_a_golden_history_leads_to_the_same_state(path: P
         assert restored is not None
         for event in events[cut:]:
             restored.apply(event)
+        assert restored.state.tasks.items()  # all are decoded
         assert msgspec.json.encode(restored.state) == whole, cut

@@ -10,10 +10,16 @@ from plan_builders import answer, ask, done, failed, initialize, play, report, r
 from planfold.handler import Outlook
 from planfold.planner import planner as module
 from planfold.planner import snapshots
-from planfold.planner.commands import Continue, NeedsClarification, PausePlan, StepCompleted
+from planfold.planner.commands import (
+    Continue,
+    NeedsClarification,
+    PausePlan,
+    RevisePlan,
+    StepCompleted,
+)
 from planfold.planner.planner import Planner
-from planfold.planner.snapshots import Snapshot
-from planfold.planner.stored import StoredPlan, StoredSchedule, StoredTasks
+from planfold.planner.snapshots import Snapshot, StoredTasks
+from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import Link, PlanStatus, RetryPolicy, Task, TaskStatus, Wait
 
 
@@ -95,10 +101,52 @@ def test_of_a_stored_plan_only_those_tasks_are_decoded_that_are_looked_at(
     assert state.schedule.counts == plan.handler.state.schedule.counts
     assert state.schedule.slots == plan.handler.state.schedule.slots == 1
     assert state.schedule.having([TaskStatus.Running])[0].id == 4
-    decoded = [task_id for task_id in tasks if isinstance(dict.__getitem__(tasks, task_id), Task)]
-    assert decoded == [2, 4]
+    assert decoded(tasks) == [2, 4]
     assert stored.outlook() == Outlook()
     assert state == plan.handler.state
+
+
+def test_a_stored_plan_knows_how_many_tasks_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "PIECE", 1)
+    plan = play(running(work(1), work(2)), done(1), failed(2))
+    play(plan, RevisePlan((work(3),), "me", superseded=(2,)))
+    stored = StoredPlan.restore(plan.handler.snapshot())
+    assert stored is not None
+    assert (stored.state.progress, decoded(stored.state.tasks)) == ((1, 2), [])
+    play(plan, done(3))
+    stored.take_in(plan.history[-2:], [0.0, 0.0])
+    assert stored.state.progress == plan.handler.state.progress == (2, 2)
+
+
+def decoded(tasks: dict[int, Task]) -> list[int]:
+    return [task_id for task_id in tasks if isinstance(dict.__getitem__(tasks, task_id), Task)]
+
+
+def test_of_a_restored_plan_all_tasks_are_decoded_once_it_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshots, "PIECE", 1)
+    plan = running(work(1), work(2, 1), work(3, 2))
+    play(plan, done(1), done(2))
+    restored = Planner.restore(plan.handler.snapshot())
+    assert restored is not None
+    held = restored.state.tasks
+    running_now = held[3]
+    assert decoded(held) == [3], "a task runs without the others"
+    assert restored.process(done(3)) == plan.handler.process(done(3))
+    assert type(restored.state.tasks) is dict
+    assert decoded(restored.state.tasks) == [1, 2, 3]
+    assert restored.state.tasks[3] is running_now is held[3]
+    assert restored.state == plan.handler.state
+
+
+def test_two_readers_of_a_snapshot_get_the_same_tasks() -> None:
+    """As a tool in a thread and the event loop."""
+    found = Snapshot.unpack(running(work(1)).handler.snapshot())
+    assert found is not None
+    (piece,) = found.pieces
+    one, other = StoredTasks([piece]), StoredTasks([piece])
+    assert one[1] is other[1]
 
 
 def test_a_stored_plan_is_told_that_it_waits_for_an_answer() -> None:

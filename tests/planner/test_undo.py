@@ -582,7 +582,7 @@ def test_any_plan_ends_and_undoes_each_completion_once(
         log += plan.events
     else:
         raise AssertionError(f"it does not end: {statuses(plan)}")
-    _check_log(log, [spec.id for spec in specs if spec.undo is not None])
+    _check_log(log, [spec.id for spec in specs if spec.undo is not None], undo_tasks(plan))
 
 
 def _next(data: st.DataObject, plan: Plan, task: Task) -> Any:
@@ -595,11 +595,12 @@ def _next(data: st.DataObject, plan: Plan, task: Task) -> Any:
     return done(task.id) if ends == "done" else failed(task.id)
 
 
-def _check_log(log: list[Any], with_undo: list[int]) -> None:
+def _check_log(log: list[Any], with_undo: list[int], undoes: dict[int, int]) -> None:
     """Each undo task is about the latest completion of its task, which is not undone twice; those
-    of one round come in the reverse order of completion."""
+    of one round come in the reverse order of completion. What was left is planned again when the
+    plan has continued."""
     completed: list[int] = []
-    planned: set[int] = set()
+    planned, begun = set[int](), set[int]()
     for event in log:
         match event:
             case e.TaskStatusUpdated(task_id, TaskStatus.Completed) | e.ClarificationReceived(
@@ -611,8 +612,13 @@ def _check_log(log: list[Any], with_undo: list[int]) -> None:
                 latest = [i for i in reversed(completed) if i in task_ids]
                 assert list(dict.fromkeys(latest)) == list(task_ids)
                 planned |= {*task_ids}
+            case e.TaskDispatched(task_id) if task_id in undoes:
+                begun.add(undoes[task_id])
             case e.TasksReset(task_ids):
+                begun -= {*task_ids}
                 planned -= {*task_ids}
+                if not undoes.keys() >= {*task_ids}:
+                    planned &= begun
                 completed = [i for i in completed if i not in task_ids]
 
 

@@ -14,7 +14,7 @@ from planfold.runtime import mailboxes as mailboxes_module
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.letter import Basis, Letter
 from planfold.runtime.mailboxes import Mailboxes
-from plans import finish, submit, task
+from plans import Until, finish, submit, task
 
 
 @planfold.tool(effect="safe")
@@ -73,7 +73,7 @@ async def test_a_state_is_estimated_near_what_it_takes(database: str) -> None:
 
 
 async def test_a_state_that_is_loaded_after_it_was_dropped_takes_no_room(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mailboxes_module, "CACHED_STATES", 1)
     async with planfold.open_app(database, tools=[big]) as app:
@@ -83,7 +83,7 @@ async def test_a_state_that_is_loaded_after_it_was_dropped_takes_no_room(
         mailboxes.make(PLAN, "other")
         assert mailboxes.get((PLAN.stream_id, "p")) is None
         await loading.load(app.store)
-    assert loading.size > 0
+        await until(lambda: loading.size > 0)
     assert mailboxes._bytes == 0
 
 

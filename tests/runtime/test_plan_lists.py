@@ -9,7 +9,7 @@ from planfold.cli.reason_text import explanation_lines
 from planfold.errors import NotFound
 from planfold.planner.tasks import NodeKind, PlanStatus
 from planfold.readmodels import explanation
-from planfold.runtime import mailbox, plan_reader
+from planfold.runtime import mailbox, plan_lists, plan_reader
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, submit, task
 
@@ -56,7 +56,7 @@ async def test_plans_come_the_newest_first_a_page_at_a_time(each_database: str) 
 async def test_a_title_is_looked_for_behind_the_first_page(
     each_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_reader, "TITLES", 2)
+    monkeypatch.setattr(plan_lists, "TITLES", 2)
     async with planfold.open_app(each_database) as app:
         for number in range(7):
             draft = planfold.PlanDraft(

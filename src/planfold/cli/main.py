@@ -7,6 +7,7 @@ module is imported when the command is called.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -69,6 +70,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("maintenance", "Check the installation and the database."),
     "migrate": ("maintenance", "Bring the database up to date."),
 }
+YOUNG_OBJECTS: Final = 10_000  # until Python looks for garbage; imports make many and no garbage
 EXIT_CODES: Final = (
     "Exit codes: 0 completed, 1 failed, 2 bad input, 3 waits for a person, "
     "4 cancelled, 130 interrupted."
@@ -189,6 +191,7 @@ def cli(db: str | None) -> None:
 
 def main(command: click.Command = cli, name: str = "planfold") -> None:
     """The entry point."""
+    gc.set_threshold(YOUNG_OBJECTS)
     open_streams()
     code: Any = FAILED
     try:
@@ -199,4 +202,5 @@ def main(command: click.Command = cli, name: str = "planfold") -> None:
         code = INTERRUPTED
     except BrokenPipeError:
         code = FAILED
+    gc.freeze()  # else Python searches all modules for garbage before it ends
     sys.exit(code if flush_output() else code or FAILED)

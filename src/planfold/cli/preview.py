@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, wrapped
-from planfold.drafting.parameters import ParameterValue
-from planfold.drafting.sub_plans import sketch_of
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import Effect, NodeKind, RetryPolicy, TaskSpec, ToolCall
 from planfold.readmodels.labels import kind_of, labelled, manner_of, name_of
 from planfold.readmodels.layout import graph_of, reading_order
+
+if TYPE_CHECKING:
+    from planfold.drafting.parameters import ParameterValue
 
 MOST_TASKS: Final = 200
 _INDENT: Final = "    "
@@ -173,6 +174,8 @@ def _sub_plan_lines(spec: TaskSpec, width: int) -> list[Line]:
     """The tasks of a task's plan, which are approved with it."""
     if spec.wait is None or not spec.wait.plan:
         return []
+    from planfold.drafting.sub_plans import sketch_of
+
     return [
         line
         for each in reading_order(sketch_of(spec.wait.plan))
@@ -294,6 +297,8 @@ def tools_needed(specs: Iterable[TaskSpec]) -> list[str]:
 def _calls(spec: TaskSpec) -> Iterator[ToolCall]:
     """The calls that a task may make: its own, or those of its plan, and the one that undoes it."""
     if spec.wait is not None and spec.wait.plan:
+        from planfold.drafting.sub_plans import sketch_of
+
         for inner in sketch_of(spec.wait.plan):
             yield from _calls(inner)
     elif spec.tool is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from typing import Final
 
@@ -38,7 +37,9 @@ class Faults:
         self._comparisons -= len(known)
         if self._comparisons < 0:
             return ""
-        return next(iter(difflib.get_close_matches(word[:100], known, 1, alike)), "")
+        from difflib import get_close_matches
+
+        return next(iter(get_close_matches(word[:100], known, 1, alike)), "")
 
     def nearest(self, word: str, known: Collection[str], alike: float = 0.6) -> str:
         """The same as "did you mean 'x'?", or ""."""

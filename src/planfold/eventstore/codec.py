@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -37,7 +36,7 @@ class Codec:
 
     def __init__(self, types: Iterable[EventType] = ()) -> None:
         self._types: dict[str, EventType] = {}
-        self._decoders: dict[tuple[str, int], Callable[[str | bytes], Any]] = {}
+        self._decoders = _EventDecoders(self._types)
         self._names: dict[type, tuple[str, int]] = {}
         self._encode_json = msgspec.json.Encoder().encode
         for event_type in types:
@@ -54,8 +53,6 @@ class Codec:
                 f"{name} is at version {event_type.version} and needs "
                 f"{event_type.version - 1} upcasters, not {len(event_type.upcasters)}"
             )
-        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(event_type.event)
-        self._decoders[name, event_type.version] = decoder.decode
         self._names[event_type.event] = (name, event_type.version)
 
     def encode(self, event: Any) -> tuple[str, int, str]:
@@ -115,8 +112,10 @@ class Codec:
     def decoder(self, name: str, version: int) -> Callable[[str | bytes], Any]:
         """What :meth:`decode` decodes events of this type and version with; it raises
         ``UNREADABLE`` for data of another shape."""
-        known = self._decoders.get((name, version))
-        return partial(self._upcast, name, version) if known is None else known
+        known = self._types.get(name)
+        if known is not None and known.version == version:
+            return self._decoders[name, version]
+        return partial(self._upcast, name, version)
 
     def _upcast(self, name: str, version: int, data: str | bytes) -> Any:
         known = self._types.get(name)
@@ -130,6 +129,19 @@ class Codec:
         for step in known.upcasters[version - 1 :]:
             value = step(value)
         return msgspec.convert(value, known.event)
+
+
+class _EventDecoders(dict[tuple[str, int], Callable[[str | bytes], Any]]):
+    """Those of the present versions. Each is made when it is first needed: making all of them takes
+    longer than most commands of the terminal need."""
+
+    def __init__(self, types: Mapping[str, EventType]) -> None:
+        self._types = types
+
+    def __missing__(self, key: tuple[str, int]) -> Callable[[str | bytes], Any]:
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._types[key[0]].event)
+        self[key] = decoder.decode
+        return decoder.decode
 
 
 def own(value: Any) -> Any:
@@ -160,6 +172,8 @@ def _holds(read: Any, said: Any) -> bool:
 
 
 def _holds_fields(read: Any, said: dict[str, Any]) -> bool:
+    import dataclasses  # seldom needed
+
     if isinstance(read, dict):
         return len(read) == len(said) and all(map(_holds, read.values(), said.values()))
     fields: dict[str, str] = {}

@@ -88,20 +88,26 @@ class TaskContext:
         self.cancelled = Cancellation()
         self.workspace = workspace
         self.files_dir = files_dir
-        self.plan = plan or PlannerState()
+        self._plan = plan or PlannerState()
         self.call = ""  # the inner call that this is the context of, else empty
         # What takes the values of secrets out of reports and output, where there are any; and
         # why a URL may not be followed to, where a policy bounds that.
         self.redactor: Redactor | None = None
         self.why_not_fetch: WhyNotFetch | None = None
         self.heed_retry_after: Callable[[float], None] | None = None
-        self.journal = Journal(report, steps, set(self.plan.begun_by_task.get(task.spec.id, ())))
+        self.journal = Journal(report, steps, set(self._plan.begun_by_task.get(task.spec.id, ())))
         self._outer: TaskContext | None = None
         self._loop = _running_loop()
         self._last_note = float("-inf")  # loop time
         self._waiting_note: str | None = None
         self._note_timer: asyncio.TimerHandle | None = None
         self._note_task: asyncio.Task[None] | None = None
+
+    @property
+    def plan(self) -> PlannerState:
+        """The state of the whole plan, for reading."""
+        self._plan.tasks.values()  # decodes those that the state has from a snapshot
+        return self._plan
 
     @property
     def progressed_at(self) -> float:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from planfold.executors.context import TaskContext
 from planfold.planner.commands import (
     NeedsClarification,
     OutcomeUnknown,
@@ -12,6 +11,9 @@ from planfold.planner.commands import (
     TaskFailed,
 )
 from planfold.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from planfold.executors.context import TaskContext
 
 Outcome = TaskCompleted | TaskFailed | NeedsClarification | OutcomeUnknown
 

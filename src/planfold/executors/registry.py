@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from planfold.drafting.templates import Template
 from planfold.errors import ConfigurationError
-from planfold.executors.executor import Executor, ToolExecutor
-from planfold.executors.guard.guard import Guard, Guarded
-from planfold.llm.model import Models
 from planfold.planner.tasks import NodeKind, TaskSpec
 from planfold.tools.tool import Toolbox
+
+if TYPE_CHECKING:
+    from planfold.drafting.templates import Template
+    from planfold.executors.executor import Executor, ToolExecutor
+    from planfold.executors.guard.guard import Guard, Guarded
+    from planfold.llm.model import Models
 
 
 class Executors:
@@ -36,7 +40,8 @@ class Executors:
 
     def __init__(self, *, serve: Iterable[str] | None = None, guard: Guard | None = None) -> None:
         self.toolbox = Toolbox()
-        self.guard = guard or Guard()
+        if guard is not None:
+            self.guard = guard
         self.models: Models | None = None
         self.templates: dict[str, Template] = {}
         self._tools: dict[str, ToolExecutor] = {}
@@ -44,6 +49,13 @@ class Executors:
         self._kinds: dict[NodeKind, Executor] = {}
         self._routes: dict[str, Executor] = {}
         self._serve = None if serve is None else frozenset(serve)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """What checks the calls of tools."""
+        from planfold.executors.guard.guard import Guard  # not needed to look at plans
+
+        return Guard()
 
     def add(
         self, executor: Executor, *, kind: NodeKind | None = None, route: str | None = None
@@ -61,6 +73,8 @@ class Executors:
 
     def add_tool(self, executor: ToolExecutor) -> None:
         """Offer the executor's tool to plans. Raises ConfigurationError if its name is taken."""
+        from planfold.executors.guard.guard import Guarded
+
         self.toolbox.add(executor.tool)
         name = executor.tool.name
         self._tools[name] = executor

@@ -30,6 +30,11 @@ def remember_result(state: PlannerState, task: Task, result: Any) -> None:
     if spec.kind is QUESTION and spec.for_each is None:
         state.answer_tokens += _line_tokens(task, result) - _line_tokens(task, task.result)
         return
+    remember_ordinary(state, spec, result)
+
+
+def remember_ordinary(state: PlannerState, spec: TaskSpec, result: Any) -> None:
+    """Count the result of a completed task that is neither a question nor an item."""
     tokens = 0
     if result is not None:
         tokens = text_tokens(result) if type(result) is str else estimate_tokens(result)

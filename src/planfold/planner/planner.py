@@ -57,7 +57,7 @@ from planfold.planner.items import STRIDE
 from planfold.planner.maps import results_in_order
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.revisions import check_config, check_structure, hash_revision
-from planfold.planner.snapshots import Snapshot, pack
+from planfold.planner.snapshots import Snapshot, StoredTasks, pack
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import add_budget
 from planfold.planner.sub_plans import confirm_end, continue_sub_plan, owes_end
@@ -100,6 +100,7 @@ class Planner(PlanMemory):
             return list(_initialize(self.state, command))
         if not self.state.revision_hash:
             raise NotFound("there is no such plan; it begins with Initialize")
+        _ = self.state.schedule  # from here on all tasks are decoded, also those of a snapshot
         decide = _DECIDE.get(type(command))
         if decide is None:
             raise TypeError(f"a plan has no command {type(command).__name__}")
@@ -157,11 +158,11 @@ class Planner(PlanMemory):
         if found is None or found.version != FOLD_VERSION:
             return None
         state = found.state
-        for piece in found.pieces:
-            state.tasks.update(zip(piece.ids, piece.tasks(), strict=True))
-        for task in state.tasks.values():
-            if task.elements and task.status is TaskStatus.Completed:
-                task.result = results_in_order(state, task)
+        state.tasks = StoredTasks(found.pieces)
+        if found.has_items:
+            for task in state.tasks.values():
+                if task.elements and task.status is TaskStatus.Completed:
+                    task.result = results_in_order(state, task)
         return cls(state)
 
 

@@ -7,13 +7,16 @@ decompresses what it looks at.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, NamedTuple, Self
+from collections.abc import ItemsView, Sequence, ValuesView
+from functools import cache
+from typing import Any, Final, NamedTuple, Self, cast
 from zlib import compress, decompress
 from zlib import error as ZlibError
 
 import msgspec
 
 from planfold.planner.graph import is_aside
+from planfold.planner.items import STRIDE
 from planfold.planner.lanes import lane_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -25,22 +28,92 @@ LENGTH: Final = 4  # bytes that hold the length of what is before the pieces
 _Ids = dict[TaskStatus, list[int]]
 _Aside = dict[TaskStatus, int]
 _Front = tuple[int, PlannerState, _Ids, _Aside, int, list[tuple[list[int], int]]]
-_front = msgspec.json.Decoder(_Front)
-_tasks = msgspec.json.Decoder(list[Task])
+
+
+@cache
+def _front() -> msgspec.json.Decoder[_Front]:
+    """Made when it is first needed, as making it takes milliseconds."""
+    return msgspec.json.Decoder(_Front)
+
+
+@cache
+def _tasks() -> msgspec.json.Decoder[list[Task]]:
+    return msgspec.json.Decoder(list[Task])
 
 
 class Piece:
     """Some tasks of a snapshot, in order."""
 
-    __slots__ = ("_data", "ids")
+    __slots__ = ("_data", "_decoded", "ids")
 
     def __init__(self, ids: list[int], data: bytes) -> None:
         self.ids = ids
         self._data = data
+        self._decoded: dict[None, list[Task]] = {}
 
     def tasks(self) -> list[Task]:
-        """Decode them."""
-        return _tasks.decode(decompress(self._data))
+        """The same ones each time, also for a tool that reads its plan in another thread."""
+        if not self._decoded:
+            self._decoded.setdefault(None, _tasks().decode(decompress(self._data)))
+        return self._decoded[None]
+
+
+class StoredTasks(dict[int, Task]):
+    """Tasks by id. The value of one that was not looked at yet is its piece of the snapshot: to
+    show or to run one task of many, decoding the others would take nearly all of the time."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        super().__init__()
+        self._left = {id(piece): piece for piece in pieces}
+        for piece in pieces:
+            self.update(dict.fromkeys(piece.ids, cast("Task", piece)))
+
+    def _read(self, piece: Piece) -> None:
+        """Decode a piece. Tasks that were removed or replaced in the meantime stay so."""
+        found = dict(zip(piece.ids, piece.tasks(), strict=True))
+        held: Any = super().get
+        self.update({i: task for i, task in found.items() if held(i) is piece})
+        self._left.pop(id(piece), None)  # last: another thread may be reading
+
+    def _read_all(self) -> None:
+        for piece in list(self._left.values()):
+            self._read(piece)
+
+    def __getitem__(self, task_id: int) -> Task:
+        task = super().__getitem__(task_id)
+        if isinstance(task, Piece):
+            self._read(task)
+            task = super().__getitem__(task_id)
+        return task
+
+    def __eq__(self, other: object) -> bool:
+        self._read_all()
+        return super().__eq__(other)
+
+    __hash__ = None
+
+    def get(self, task_id: int, default: Any = None) -> Any:
+        """As of a dict."""
+        try:
+            return self[task_id]
+        except KeyError:
+            return default
+
+    def pop(self, task_id: int, *default: Any) -> Any:
+        """As of a dict."""
+        if task_id in self:
+            self[task_id]
+        return super().pop(task_id, *default)
+
+    def values(self) -> ValuesView[Task]:  # type: ignore[override]
+        """As of a dict: decodes every task."""
+        self._read_all()
+        return super().values()
+
+    def items(self) -> ItemsView[int, Task]:  # type: ignore[override]
+        """As of a dict: decodes every task."""
+        self._read_all()
+        return super().items()
 
 
 class Snapshot(NamedTuple):
@@ -55,12 +128,17 @@ class Snapshot(NamedTuple):
     slots: int
     pieces: list[Piece]
 
+    @property
+    def has_items(self) -> bool:
+        """Whether there are items of maps among the tasks."""
+        return any(max(piece.ids) >= STRIDE for piece in self.pieces)
+
     @classmethod
     def unpack(cls, data: bytes) -> Self | None:
         """From its bytes; None where they do not hold one."""
         begin = LENGTH + int.from_bytes(data[:LENGTH], "big")
         try:
-            found = _front.decode(decompress(data[LENGTH:begin]))
+            found = _front().decode(decompress(data[LENGTH:begin]))
         except (msgspec.DecodeError, ZlibError):
             return None
         version, state, by_status, aside, slots, places = found

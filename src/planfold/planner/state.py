@@ -67,6 +67,8 @@ class PlannerState(msgspec.Struct, dict=True):
     def schedule(self) -> Schedule:
         """Built when it is first needed, so that folding a long history does not pay for it, and
         kept up to date from then on."""
+        if type(self.tasks) is not dict:  # those of a snapshot, of which it needs all
+            self.tasks = dict(self.tasks.items())
         return Schedule(self.tasks, self.deadline_of, self.breakpoints)
 
     def written_ids(self) -> list[int]:

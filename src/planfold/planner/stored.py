@@ -1,85 +1,26 @@
-"""A plan as its snapshot has it, of which only those tasks are decoded that are looked at.
+"""A plan as its snapshot has it, to look at: its schedule is what the snapshot says of it.
 
-To show a page of a plan with 16,000 tasks, decoding the others would take nearly all of the time.
-For readers: what decides needs the whole schedule.
+What decides needs the whole schedule, and so all tasks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import ItemsView, Iterable, Sequence, ValuesView
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 from planfold.handler import Outlook
 from planfold.planner.commands import Command
 from planfold.planner.events import Event
 from planfold.planner.graph import Schedule, is_aside, met
-from planfold.planner.items import STRIDE
 from planfold.planner.lanes import lane_of
 from planfold.planner.planner import FOLD_VERSION, Planner
-from planfold.planner.snapshots import Piece, Snapshot
+from planfold.planner.snapshots import Snapshot, StoredTasks
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 
 COMPLETED: Final = TaskStatus.Completed
-
-
-class StoredTasks(dict[int, Task]):
-    """Tasks by id. The value of one that was not looked at yet is its piece of the snapshot."""
-
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        super().__init__()
-        self._left = {id(piece): piece for piece in pieces}
-        for piece in pieces:
-            self.update(dict.fromkeys(piece.ids, cast("Task", piece)))
-
-    def _read(self, piece: Piece) -> None:
-        """Decode a piece. Tasks that were removed or replaced in the meantime stay so."""
-        del self._left[id(piece)]
-        found = dict(zip(piece.ids, piece.tasks(), strict=True))
-        held: Any = super().get
-        self.update({i: task for i, task in found.items() if held(i) is piece})
-
-    def _read_all(self) -> None:
-        for piece in list(self._left.values()):
-            self._read(piece)
-
-    def __getitem__(self, task_id: int) -> Task:
-        task = super().__getitem__(task_id)
-        if isinstance(task, Piece):
-            self._read(task)
-            task = super().__getitem__(task_id)
-        return task
-
-    def __eq__(self, other: object) -> bool:
-        self._read_all()
-        return super().__eq__(other)
-
-    __hash__ = None
-
-    def get(self, task_id: int, default: Any = None) -> Any:
-        """As of a dict."""
-        try:
-            return self[task_id]
-        except KeyError:
-            return default
-
-    def pop(self, task_id: int, *default: Any) -> Any:
-        """As of a dict."""
-        if task_id in self:
-            self[task_id]
-        return super().pop(task_id, *default)
-
-    def values(self) -> ValuesView[Task]:  # type: ignore[override]
-        """As of a dict: decodes every task."""
-        self._read_all()
-        return super().values()
-
-    def items(self) -> ItemsView[int, Task]:  # type: ignore[override]
-        """As of a dict: decodes every task."""
-        self._read_all()
-        return super().items()
 
 
 class StoredSchedule(Schedule):
@@ -186,7 +127,7 @@ class StoredPlan(Planner):
         found = Snapshot.unpack(snapshot)
         if found is None or found.version != FOLD_VERSION:
             return None
-        if any(max(piece.ids) >= STRIDE for piece in found.pieces):
+        if found.has_items:
             return super().restore(snapshot)  # a map is shown with its items
         state = found.state
         state.tasks = StoredTasks(found.pieces)

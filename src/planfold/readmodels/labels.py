@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from planfold.planner.conditions import ConditionFault, rename_in_condition
 from planfold.planner.items import id_text, map_of
 from planfold.planner.references import rename_references
 from planfold.planner.undo import was_undone
@@ -219,6 +218,8 @@ def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
         key = rename_references(spec.wait.key, names)
         spec = replace(spec, wait=replace(spec.wait, key=key))
     if spec.when is not None:
+        from planfold.planner.conditions import ConditionFault, rename_in_condition
+
         with suppress(ConditionFault):  # of an older version
             spec = replace(spec, when=rename_in_condition(spec.when, names))
     return spec

@@ -13,8 +13,8 @@ from planfold.planner.events import (
     TaskStatusUpdated,
 )
 from planfold.planner.planner import Planner
+from planfold.planner.snapshots import StoredTasks
 from planfold.planner.state import PlannerState
-from planfold.planner.stored import StoredTasks
 from planfold.planner.tasks import TaskSpec
 from planfold.planner.undone import without_undo_tasks
 

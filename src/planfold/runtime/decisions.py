@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -292,7 +292,7 @@ class PlanDecisions(PlanReader):
         if id is not None:
             check_id("id", id)
             check_length("id", id)
-        command = GiveSignal(name, key, id or secrets.token_hex(8), _recorded(data, "data"))
+        command = GiveSignal(name, key, id or os.urandom(8).hex(), _recorded(data, "data"))
         try:
             return bool(await self._record_signal(inbox_id(name, key), command))
         except Conflict:
@@ -375,7 +375,7 @@ class PlanDecisions(PlanReader):
             PLAN,
             plan_id,
             command,
-            command_id=command_id or f"command-{secrets.token_hex(8)}",
+            command_id=command_id or f"command-{os.urandom(8).hex()}",
             correlation_id=plan_id if begins else "",
             idempotent=command_id is not None,
         )

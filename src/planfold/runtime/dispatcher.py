@@ -94,18 +94,26 @@ class Dispatcher:
         return await letter.answer
 
     async def view(
-        self, aggregate: Aggregate, aggregate_id: str, *, at_least: int | None = None
+        self,
+        aggregate: Aggregate,
+        aggregate_id: str,
+        *,
+        at_least: int | None = None,
+        partly: bool = False,
     ) -> Handler[Any, Any]:
         """The handler as the log has it, for reading; with ``at_least`` the cached state is
-        returned when it is at that version or later, durable or not. Raises NotFound when there
-        is no such stream."""
+        returned when it is at that version or later, durable or not. ``partly``: of a state that
+        is loaded, only what is looked at is decoded now. Raises NotFound when there is no such
+        stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
         handler = mailbox.handler
         if handler is None or at_least is None or mailbox.version < at_least:
             if mailbox.busy:
                 self._hold(mailbox)
                 self._flush()
-            handler = await mailbox.read(self._store)
+            handler = await mailbox.read(self._store, partly=partly)
+        elif not partly:
+            mailbox.rate()
         if not mailbox.version:
             self._mailboxes.drop(mailbox)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -254,7 +254,7 @@ def checkpoint_in(plan_id: str, state: PlannerState, name: str) -> int:
 
 def new_plan_id() -> str:
     """Short, unique enough for any number of plans, and safe in a shell and a URL."""
-    return f"plan-{secrets.token_hex(5)}"
+    return f"plan-{os.urandom(5).hex()}"
 
 
 def _named_answers(

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
-from importlib.metadata import version
 from typing import Final
 
 from planfold.errors import PlanfoldError
@@ -116,4 +115,6 @@ async def count_all(store: EventStore, found: Statistics, until: int | None = No
 
 @cache
 def _version() -> str:
+    from importlib.metadata import version  # slow to import
+
     return version("planfold")  # it reads files each time

@@ -120,12 +120,11 @@ class Leases:
             )
 
     async def _keep(self) -> None:
-        if not self._entered:
-            await self._enter()
-            self._entered = True
-        if self._is_renewal_due():
+        if not self._entered or self._is_renewal_due():
             began = asyncio.get_running_loop().time(), self._store.clock()
-            await self._compare(self._queue.renew)
+            entry = () if self._entered else (self._enter(),)
+            await asyncio.gather(*entry, self._compare(self._queue.renew))  # in one commit
+            self._entered = True
             self._renewed_at = began
             await self._make_room()
         elif self._doubt or self._others_wrote():

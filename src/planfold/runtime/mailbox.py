@@ -21,6 +21,7 @@ SNAPSHOT_EVERY = 5_000  # events; then again when the log is 1.25 times as long
 SNAPSHOT_AT_REST = 200  # likewise, where a stream waits or its worker stops
 SNAPSHOT_AT_END = 1_000  # events, where a long stream has ended: people look at it
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
+RATE_AFTER_S = 0.01
 KEEP_EVERY = 300  # events between two states that are kept in memory
 WARY_COMMITS = 20  # after one that failed: another process may write here, or the store be away
 UNKNOWN = -1  # no generation of a store
@@ -59,6 +60,8 @@ class Mailbox:
         self.wary = 0  # commits until something may begin before its commit again
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
+        self._to_rate: asyncio.TimerHandle | None = None  # a state that was loaded
+        self._folds_all = False  # its snapshot turned out to be of no use
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
         self._rested: asyncio.Event | None = None  # of those who wait for that
@@ -109,8 +112,9 @@ class Mailbox:
         """Whether no other process has written since the state was that of the log."""
         return self.generation == store.generation(self.aggregate_id)
 
-    async def read(self, store: EventStore) -> Handler[Any, Any]:
-        """The state in the log, for a reader: without what is not committed yet."""
+    async def read(self, store: EventStore, *, partly: bool = False) -> Handler[Any, Any]:
+        """The state in the log, for a reader: without what is not committed yet. ``partly``: the
+        reader looks at a few of its parts."""
         while True:
             if self.busy:
                 self.held = True
@@ -121,7 +125,7 @@ class Mailbox:
                     return self.handler
             async with self._loading:
                 if not self.busy:
-                    return await self._load(store)
+                    return await self._load(store, partly=partly)
 
     async def load(self, store: EventStore, letters: Sequence[Letter] = ()) -> Handler[Any, Any]:
         """The state in the log, for the decision that made this mailbox busy. Where there is no
@@ -132,11 +136,15 @@ class Mailbox:
                 await begin_fork(store, handler, letters[0].command)
             return handler
 
-    async def _load(self, store: EventStore) -> Handler[Any, Any]:
+    async def _load(self, store: EventStore, *, partly: bool = False) -> Handler[Any, Any]:
         generation = store.generation(self.aggregate_id)
         self.generation = UNKNOWN  # while it is read
         handler = await (self._fold(store) if self.handler is None else self._refresh(store))
         self.generation = generation
+        if not partly:
+            self.rate()
+            if self.handler is None:  # its snapshot is of no use
+                return await self._load(store)
         return handler
 
     def rest(self) -> None:
@@ -176,10 +184,25 @@ class Mailbox:
             self.correlation_id = metadata.correlation_id if metadata else ""
         self._keep(handler)
         self.handler = handler
-        outlook = handler.outlook()
-        self.phase = outlook.phase
-        self._resize(outlook.size)
+        self._to_rate = asyncio.get_running_loop().call_later(RATE_AFTER_S, self.rate)
         return handler
+
+    def rate(self) -> None:
+        """Note the size of a state that was loaded, and whether its stream waits. That needs all of
+        it, and so may take longer than to load it: a task that it was loaded for begins first."""
+        soon, self._to_rate = self._to_rate, None
+        if soon is None or self.handler is None:
+            return
+        soon.cancel()
+        try:
+            outlook = self.handler.outlook()
+        except Exception:  # of the snapshot, which is a cache; or the next decision meets it
+            if self.durable and not self._folds_all:
+                self._folds_all = True
+                self.forget()
+        else:
+            self.phase = outlook.phase
+            self._resize(outlook.size)
 
     def _keep(self, handler: Handler[Any, Any]) -> None:
         """Where several processes write, the next conflict is near: remember this state, so that
@@ -193,7 +216,9 @@ class Mailbox:
         kept = self._kept
         if kept is not None and kept[0] > await store.version(self.aggregate_id):
             kept = None
-        saved = kept or await store.checkpoints.snapshot(self.aggregate_id)
+        saved = kept
+        if saved is None and not self._folds_all:
+            saved = await store.checkpoints.snapshot(self.aggregate_id)
         if saved is not None:
             version, data = saved
             with suppress(Exception):  # a snapshot is a cache: what cannot be read is rebuilt
@@ -294,6 +319,7 @@ class Mailbox:
         little. ``at_rest``: folding may be next."""
         if self.handler is None:
             return None
+        self.rate()
         since = self.version - self.snapshot_version
         if self.phase == "ended":
             if self.version < SNAPSHOT_EVERY or since < SNAPSHOT_AT_END:
@@ -307,5 +333,5 @@ class Mailbox:
         return None
 
     async def _save(self, store: EventStore, version: int, data: bytes) -> None:
-        self.snapshot_version = version
+        self.snapshot_version, self._folds_all = version, False
         await store.checkpoints.save_snapshot(self.aggregate_id, version, data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from math import inf
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -20,28 +20,29 @@ from planfold.planner.state import PlannerState
 from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
-from planfold.readmodels.explanation import Explanation, Present, explain
-from planfold.readmodels.ledger import Ledger, ledger_of
 from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.plan_view import PlanView, plan_view
 from planfold.readmodels.replay import Replay, Replayer
-from planfold.readmodels.simulation import Simulation, simulate
-from planfold.readmodels.statistics import Statistics
-from planfold.readmodels.timeline import Timeline
-from planfold.readmodels.workers import Unclaimed, look_at_queue, unclaimed
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.kept_statistics import KeptStatistics, count_all, statistics_of
 from planfold.runtime.origins import base_of, history_of
+from planfold.runtime.plan_lists import plans_of
 from planfold.runtime.task_names import task_id_in
+
+if TYPE_CHECKING:  # views are imported by the methods that make them: few programs need them all
+    from planfold.readmodels.explanation import Explanation, Present
+    from planfold.readmodels.ledger import Ledger
+    from planfold.readmodels.plan_view import PlanView
+    from planfold.readmodels.simulation import Simulation
+    from planfold.readmodels.statistics import Statistics
+    from planfold.readmodels.timeline import Timeline
+    from planfold.readmodels.workers import Unclaimed
 
 STORED_PLAN: Final = replace(PLAN, handler=StoredPlan)
 ENDED: Final = frozenset({PlanStatus.Completed, PlanStatus.Failed, PlanStatus.Cancelled})
 STATUSES: Final = frozenset(status.value for status in PlanStatus)
 LONG_LOG: Final = 5_000  # events; of a longer log, only what is asked for is read
 PAGE: Final = 256  # events that are read at a time
-TITLES: Final = 1_000  # heads that are read at a time to look for a title
 
 
 class PlanReader:
@@ -73,6 +74,8 @@ class PlanReader:
     async def view(self, plan_id: str, *, at: int | datetime | None = None) -> PlanView:
         """The plan's present state in the log, or its state ``at`` a version or a time: see
         :meth:`fold`. Raises NotFound, CorruptLog."""
+        from planfold.readmodels.plan_view import plan_view
+
         if at is not None:
             return plan_view(plan_id, (await self.fold(plan_id, at)).state)
         return plan_view(plan_id, (await self.planner(plan_id)).state)
@@ -171,6 +174,8 @@ class PlanReader:
 
     async def _timeline(self, plan_id: str) -> Timeline:
         """What each task of a plan waited for and ran so far. Raises NotFound, CorruptLog."""
+        from planfold.readmodels.timeline import Timeline
+
         timeline = Timeline(plan_id, await base_of(self.store, plan_id))
         async for envelope in self.history(plan_id):
             timeline.apply(envelope)
@@ -186,6 +191,9 @@ class PlanReader:
 
         Raises NotFound, CorruptLog.
         """
+        from planfold.readmodels.explanation import Present, explain
+        from planfold.readmodels.workers import look_at_queue
+
         timeline: Timeline | Present | None = None
         if not history and (fold := await self._long(plan_id)) is not None:
             timeline = Present(fold)
@@ -197,12 +205,16 @@ class PlanReader:
     async def unclaimed(self, plan_id: str, state: PlannerState | None = None) -> Unclaimed:
         """Which dispatched tasks of a plan no worker holds; ``state`` is the plan's, where it is
         known. Raises NotFound."""
+        from planfold.readmodels.workers import look_at_queue, unclaimed
+
         if state is None:
             state = (await self.planner(plan_id)).state
         return unclaimed(await look_at_queue(self.store.queue, plan_id), state.tasks)
 
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
+        from planfold.readmodels.ledger import ledger_of
+
         return ledger_of(await self._timeline(plan_id), self.store.clock())
 
     async def picture(self, plan_id: str, form: Literal["svg", "html"] = "svg") -> str:
@@ -254,6 +266,8 @@ class PlanReader:
             CommandRejected: it has not completed or failed, or a limit or a time is out of range.
             NotFound: there is no such plan or task.
         """
+        from planfold.readmodels.simulation import simulate
+
         seconds = {await self.task_id(plan_id, k): s for k, s in (answers or {}).items()}
         timeline = await self._timeline(plan_id)
         return simulate(
@@ -264,6 +278,8 @@ class PlanReader:
         """The outcomes of all plans. ``since`` counts only events recorded from then on (seconds
         since the epoch), which reads the whole log. Without it, what workers and services have
         counted and saved is used; ``rebuild`` removes that, and counts the whole log."""
+        from planfold.runtime.kept_statistics import KeptStatistics, count_all, statistics_of
+
         if since:
             return await count_all(self.store, statistics_of(self.store, since))
         if rebuild:
@@ -360,6 +376,8 @@ class PlanReader:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it, so it would never end here.
         """
+        from planfold.readmodels.plan_view import plan_view
+
         await self.planner(plan_id, at_least=1)
         wanted = ENDED | frozenset(stop_at)
         while True:
@@ -371,21 +389,6 @@ class PlanReader:
                 return await self.view(plan_id)
             self.store.watch_other_processes()
             await ticket.wait()
-
-
-async def plans_of(
-    store: EventStore, choice: HeadChoice, *, title: str = "", limit: int | None = None
-) -> list[StreamHead]:
-    """Plans of a choice with this text in their title, the newest first."""
-    words, found = title.casefold(), list[StreamHead]()
-    while limit is None or len(found) < limit:
-        most = limit if limit is None or not words else max(limit, TITLES)
-        page = await store.heads(PLAN.stream_id, choice, limit=most)
-        found += [h for h in page if words in str(h.head.get("title", "")).casefold()]
-        if most is None or len(page) < most:
-            break
-        choice = replace(choice, below=key_of(page[-1]))
-    return found[:limit]
 
 
 def _check_form(form: str, forms: tuple[str, ...]) -> None:

@@ -124,7 +124,7 @@ class Runner:
         lease = attempt.lease
         # After another worker had it, the log may hold steps of this attempt that we never saw.
         seen = version_of(lease.cause) if lease.epoch == 1 else None
-        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen)
+        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen, partly=True)
         task = _current(planner, lease)
         if task is None or task.stopping:  # perhaps by a command that is not committed yet
             planner = await self._dispatcher.view(PLAN, lease.aggregate_id)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -20,7 +18,7 @@ from planfold.planner.budget import Budget
 from planfold.shared_limits import SharedLimit, check_limits
 from planfold.tools.mcp_servers import McpServer
 from planfold.tools.notifications import NotifyTarget, check_target
-from planfold.tools.policy.policy import PolicySettings
+from planfold.tools.policy.rules import PolicySettings
 from planfold.tools.secrets import SecretSource
 
 DEFAULT_DATABASE = "sqlite:///.planfold/planfold.db"
@@ -177,6 +175,8 @@ def _in_words(fault: msgspec.ValidationError, values: dict[str, Any]) -> str:
     if found := _UNKNOWN_KEY.fullmatch(said):
         section = None if rest else _SECTIONS.get(table, Settings if not place else None)
         fields = [] if section is None else section.__struct_fields__
+        from difflib import get_close_matches
+
         near = get_close_matches(found[1], fields, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "remove it"
         where = f" in {place}" if place else ""
@@ -208,7 +208,10 @@ def present_folder() -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(decoded(path.read_bytes()))
+        data = path.read_bytes()
+        import tomllib  # only those who have such a file need it
+
+        return tomllib.loads(decoded(data))
     except FileNotFoundError:
         return {}
     except OSError as fault:

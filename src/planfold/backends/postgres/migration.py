@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import secrets
-from importlib import resources
 from typing import Any
 
 import msgspec
 
+from planfold.backends.named_sql import load_steps
 from planfold.backends.postgres.address import Address
 from planfold.backends.postgres.connection import ServerConnection
 from planfold.backends.postgres.faults import translate
@@ -26,10 +26,7 @@ class Meta(msgspec.Struct, frozen=True):
 @functools.cache
 def migrations() -> list[tuple[str, str]]:
     """Name and SQL of every step, in order."""
-    folder = resources.files("planfold.backends.postgres").joinpath("migrations")
-    return sorted(
-        (f.name, f.read_text("utf-8")) for f in folder.iterdir() if f.name.endswith(".sql")
-    )
+    return load_steps(__file__)
 
 
 async def migrate(session: ServerConnection, address: Address, *, create: bool = True) -> int:

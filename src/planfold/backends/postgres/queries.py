@@ -2,4 +2,4 @@
 
 from planfold.backends.named_sql import load_queries
 
-SQL = load_queries("planfold.backends.postgres")
+SQL = load_queries(__file__)

@@ -7,15 +7,15 @@ process's POSIX locks.
 from __future__ import annotations
 
 import functools
-import secrets
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 import apsw
 
+from planfold.backends.named_sql import load_steps
 from planfold.errors import (
     ConfigurationError,
     CorruptLog,
@@ -88,7 +88,7 @@ def migrate(connection: apsw.Connection, path: str) -> int:
             for _name, sql in steps[version:]:
                 connection.execute(sql)
             if version == 0:
-                identity = (("store_id", secrets.token_hex(8)), ("created_at", repr(time.time())))
+                identity = (("store_id", os.urandom(8).hex()), ("created_at", repr(time.time())))
                 connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", identity)
                 connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", len(steps))
@@ -103,10 +103,7 @@ def migrate(connection: apsw.Connection, path: str) -> int:
 @functools.cache
 def migrations() -> list[tuple[str, str]]:
     """Name and SQL of every step, in order."""
-    folder = resources.files("planfold.backends.sqlite").joinpath("migrations")
-    return sorted(
-        (f.name, f.read_text("utf-8")) for f in folder.iterdir() if f.name.endswith(".sql")
-    )
+    return load_steps(__file__)
 
 
 def _schema_version(connection: apsw.Connection, path: str) -> int:

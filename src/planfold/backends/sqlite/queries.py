@@ -11,7 +11,7 @@ import apsw
 from planfold.backends.named_sql import load_queries
 from planfold.backends.sqlite.connection import translate, translated
 
-SQL = load_queries("planfold.backends.sqlite")
+SQL = load_queries(__file__)
 
 
 class ReadConnection:

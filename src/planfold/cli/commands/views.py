@@ -177,11 +177,9 @@ def show_command(
     planfold show plan-3f9a --at 7
     """
     from planfold.cli.access import latest_plan, plans_at, run_async
-    from planfold.cli.plan_json import show_json, task_json
     from planfold.cli.report import task_lines, whole_report
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, clean_lines, print_json
-    from planfold.planner.context import render_context
     from planfold.runtime.task_names import task_id_in
 
     if context and (task is not None or as_json):
@@ -195,8 +193,12 @@ def show_command(
     state = found.fold.state
     one = None if task is None else task_id_in(found.fold.plan_id, state, task)
     if context:
+        from planfold.planner.context import render_context
+
         paper.lines([[(line, "")] for line in clean_lines(render_context(state))])
     elif as_json:
+        from planfold.cli.plan_json import show_json, task_json
+
         print_json(show_json(found) if one is None else task_json(found, one))
     elif one is not None:
         paper.lines(task_lines(found, state.tasks[one], paper.width))

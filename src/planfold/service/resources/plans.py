@@ -15,7 +15,7 @@ from planfold.readmodels.envelopes import envelope_json
 from planfold.readmodels.layout import graph_of
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.forecasts import forecast_of
-from planfold.runtime.plan_reader import plans_of
+from planfold.runtime.plan_lists import plans_of
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.events import EventStream, begin_stream

@@ -6,7 +6,6 @@ docs/howto/policy.md is the user's page. Pure, except that links in paths are fo
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +113,8 @@ class Policy:
 def find_program(name: str) -> str | None:
     """Where a command of this name is, as the shell tool would find it. None also where the PATH
     has a relative entry: what that leads to depends on the directory."""
+    import shutil
+
     path = os.environ.get("PATH", os.defpath)
     if not all(os.path.isabs(entry) for entry in path.split(os.pathsep)):
         return None

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from planfold.choices import wrong_choice
-from planfold.tools.policy.programs import fault_in
 
 AppliesTo = Literal["models", "everybody"]
 PolicyDecision = Literal["allow", "ask", "deny"]
@@ -105,6 +104,8 @@ _UNSAFE_VARIABLES = ("PATH", "ENV", "BASH_ENV", "IFS")
 
 def fault_of(rule: Rule) -> str | None:
     """What is wrong with a rule, with the remedy, or None."""
+    from planfold.tools.policy.programs import fault_in  # most settings have no rules
+
     if wrong := wrong_choice(rule.decision, get_args(PolicyDecision)):
         return f"decision: {wrong}"
     if wrong := wrong_choice(rule.holds_for, get_args(AppliesTo)):
