@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,10 +11,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import planfold
 from planfold.service.runtime_file import RuntimeFile, read_runtime_file, runtime_path
 from testbed.patience import PATIENCE_S
 
@@ -108,6 +111,18 @@ class Site:
                 return plan
             assert time.monotonic() < deadline, plan["status"]
             time.sleep(0.02)
+
+    def limit(self, name: str, closed_s: float) -> None:
+        """Declare a shared limit of 60 starts a minute, which a server has closed for a time."""
+
+        async def declare() -> None:
+            async with planfold.open_app(self.database, load=False) as app:
+                await app.store.queue.declare({name: planfold.SharedLimit(rate="60/min")})
+                if closed_s:
+                    await app.store.queue.close([name], closed_s)
+
+        with ThreadPoolExecutor(1) as thread:  # a browser has the event loop of this one
+            thread.submit(asyncio.run, declare()).result()
 
     def launch_url(self, path: str = "/", token: str = "") -> str:
         code = self.ask("POST", "/v1/launch-codes", token=token)["code"]

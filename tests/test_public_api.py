@@ -50,14 +50,13 @@ PUBLIC = {
     planfold.types: """
         Archived BudgetUsedUp ByHand Cancellation ClarificationProvided ContextCannotFit
         ContextSummarised Divergence EventFeed ExecutorEvent Explanation Fault Figures FileRef
-        ForEach Forecast Fork Histogram ImageRef Ledger Link McpServer ModelEndpoint NodeKind
-        Notification NotifyTarget Observer Operation ParameterValue ParentTask Pause Phase
-        PhaseSpan PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt
-        PythonTool Reason ReasonKind RepeatedEffect Replay ReplayDifference Request Rule
-        Scenario ScheduleView Scope SecretSource Simulation Statistics StepAbandoned StepBegun
-        StepCompleted StreamHead Task TaskDifference TaskProgressed TasksProposed Template
-        ToolCall ToolExecutor ToolRun ToolSchema Toolbox Unclaimed Undo UndoDraft Wait WorkerFit
-        messages
+        ForEach Forecast Fork Histogram ImageRef Ledger LimitUse Link McpServer ModelEndpoint
+        NodeKind Notification NotifyTarget Observer Operation ParameterValue ParentTask Pause Phase
+        PhaseSpan PlanDifference PlanSummary PlannerState PolicySettings Profile Prompt PythonTool
+        Reason ReasonKind RepeatedEffect Replay ReplayDifference Request Rule Scenario ScheduleView
+        Scope SecretSource Simulation Statistics StepAbandoned StepBegun StepCompleted StreamHead
+        Task TaskDifference TaskProgressed TasksProposed Template ToolCall ToolExecutor ToolRun
+        ToolSchema Toolbox Unclaimed Undo UndoDraft Wait WorkerFit messages
     """,
 }
 MOST = {planfold: 32, planfold.executor: 13, planfold.log: 12, planfold.testing: 12}

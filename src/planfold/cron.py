@@ -23,13 +23,29 @@ DAY: Final = 86_400
 _FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _STEP: Final = re.compile(r"/([0-9]+)")
 _MOST: Final = {"minutes": 60, "hours": 24, "days": 31, "months": 12, "days of the week": 7}
+_NICKNAMES: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_RANGES: Final = {  # by the names of cronsim, in the order of the fields
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, L or LW",
+    "month": "1 to 12, or JAN to DEC",
+    "day-of-week": "0 to 7, or SUN to SAT",
+}
 _DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _TO_SUNDAY: Final = re.compile(f"(?<={'|'.join(_DAYS[1:])})-SUN")
 
 
 class Cron:
-    """Raises ValueError where ``expression`` is not one of five fields, never occurs, or there is
-    no such time zone.
+    """Raises ValueError where ``expression`` is not one of five fields or a nickname such as
+    ``@daily``, never occurs, or there is no such time zone.
 
     What it finds after a time depends on that time alone, so processes agree on it.
     """
@@ -38,19 +54,13 @@ class Cron:
         self.zone = zone_of(tz)
         if len(expression) > LONGEST:
             raise ValueError(f"it is longer than {LONGEST} characters; split it in two schedules")
-        fields = expression.split()
-        if len(fields) != 5:
-            raise ValueError(
-                f"it has {len(fields)} fields, not 5: minute, hour, day of the month, month, day "
-                "of the week, as in 0 2 * * MON-FRI"
-            )
+        fields = _fields(expression)
         _check_steps(fields)
         self.expression = " ".join([*fields[:4], _weekdays(fields[4])])
         try:
             next(CronSim(self.expression, _FIRST))
         except CronSimError as fault:
-            field = str(fault).removeprefix("Bad ")
-            raise ValueError(f"its {field} cannot be read, or never occurs") from None
+            raise ValueError(_said(fields, str(fault).removeprefix("Bad "))) from None
         except StopIteration:
             raise ValueError("there is no such day within 50 years") from None
         self._at_fixed_times = not any(field.startswith("*") for field in fields[:2])
@@ -128,6 +138,38 @@ class Cron:
 
     def _offset(self, at: float) -> timedelta:
         return datetime.fromtimestamp(at, self.zone).utcoffset() or timedelta()
+
+
+def _fields(expression: str) -> list[str]:
+    fields = expression.split()
+    if len(fields) == 1 and fields[0].startswith("@"):
+        known = _NICKNAMES.get(fields[0].lower())
+        if known is None:
+            raise ValueError(f"{fields[0]} is not one of {', '.join(_NICKNAMES)}")
+        return known.split()
+    if len(fields) != 5:
+        raise ValueError(
+            f"it has {len(fields)} fields, not 5: minute, hour, day of the month, month, day "
+            "of the week, as in 0 2 * * MON-FRI"
+        )
+    return fields
+
+
+def _said(fields: list[str], name: str) -> str:
+    """What is wrong with the field that cronsim has refused."""
+    field = fields[list(_RANGES).index(name)]
+    if name == "day-of-month":
+        try:
+            CronSim(f"0 0 {field} * *", _FIRST)
+        except CronSimError:
+            pass
+        else:
+            return f"its months have no day {field[:40]}, so it never occurs"
+    called = name.replace("-of-", " of the ")
+    return (
+        f"its {called} cannot be {field[:40]!r}: use {_RANGES[name]}, or * for all; also as a list "
+        "(1,15), a range that rises (1-5) or a step (*/10)"
+    )
 
 
 def _check_steps(fields: list[str]) -> None:

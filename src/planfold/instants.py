@@ -61,6 +61,13 @@ def zone_of(name: str) -> ZoneInfo:
         raise ValueError(message) from None
 
 
+def in_zone(at: float, tz: str) -> str:
+    """A time (seconds since the epoch) to the second, as clocks in a time zone show it, with its
+    offset from UTC: ``2026-12-01T09:00:00+01:00``. Raises ValueError: there is no such zone."""
+    written = datetime.fromtimestamp(int(at), zone_of(tz)).isoformat()
+    return f"{written.removesuffix('+00:00')}Z" if written.endswith("+00:00") else written
+
+
 def in_utc(at: float) -> str:
     """A time (seconds since the epoch) to the second, as ``2026-12-01T08:00:00Z``."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

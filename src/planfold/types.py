@@ -79,8 +79,9 @@ if TYPE_CHECKING:
     from planfold.readmodels.workers import Unclaimed as Unclaimed
     from planfold.runtime.fork import Fork as Fork
     from planfold.runtime.fork import RepeatedEffect as RepeatedEffect
+    from planfold.runtime.limits import LimitUse as LimitUse
     from planfold.runtime.reporter import Observer as Observer
-    from planfold.runtime.schedules import ScheduleView as ScheduleView
+    from planfold.runtime.schedule_view import ScheduleView as ScheduleView
     from planfold.service import messages as messages
     from planfold.service.operations import EventFeed as EventFeed
     from planfold.service.operations import Operation as Operation
@@ -148,8 +149,9 @@ _HOMES = {
     "planfold.readmodels.timeline": ("Phase", "PhaseSpan"),
     "planfold.readmodels.workers": ("Unclaimed",),
     "planfold.runtime.fork": ("Fork", "RepeatedEffect"),
+    "planfold.runtime.limits": ("LimitUse",),
     "planfold.runtime.reporter": ("Observer",),
-    "planfold.runtime.schedules": ("ScheduleView",),
+    "planfold.runtime.schedule_view": ("ScheduleView",),
     "planfold.service.messages": (),
     "planfold.service.operations": ("EventFeed", "Operation"),
     "planfold.testing.executors": ("ToolRun",),

@@ -49,6 +49,15 @@ class ClaimsContract(Contract):
         assert (size.waiting + size.leased + size.expired, size.leased) == (4, 1)
         assert size.expired >= 1
 
+    async def test_what_waits_is_counted_up_to_a_number(self, store: EventStore) -> None:
+        assert await store.queue.waiting(10) == 0
+        await store.append(dispatch(1, 2, 3, to="a"))
+        await store.append(dispatch(1, to="b"))
+        assert await store.queue.waiting(10) == 4
+        assert await store.queue.waiting(3) == 3
+        await store.queue.claim("me", 3)
+        assert await store.queue.waiting(10) == 1
+
     async def test_a_claim_says_what_is_leased(self, backend: Backend) -> None:
         clock = ManualClock()
         store = await backend.open(clock=clock)

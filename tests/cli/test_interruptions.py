@@ -145,7 +145,10 @@ def test_cancel_stops_what_runs_in_another_process() -> None:
     assert lines_of(LEDGER) == ["a", "b-began"]
 
 
-def test_a_worker_drains_on_sigterm() -> None:
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_worker_drains_on_sigterm(loop: str) -> None:
+    if loop == "asyncio":
+        Path("uvloop.py").write_text("raise ModuleNotFoundError")  # found before the installed one
     called("run", "--yes", "--detach", waiting_plan())
     process = start("worker", "--concurrency", "1", "--route", "shell")
     wait_for_task("b-began")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planfold.cli.commands import schedules
+from planfold.cli import scheduled_plan
 from tests.cli.command_line import called, sh, shown, write_plan
 
 
@@ -61,8 +61,7 @@ def test_a_run_that_waits_for_the_plan_before() -> None:
 
 
 def test_approval_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "approve them now, with --yes" in add(code=2)
-    monkeypatch.setattr(schedules, "_can_answer", lambda: True)
+    monkeypatch.setattr(scheduled_plan, "_can_answer", lambda: True)
     plan = write_plan(sh("greet", "echo hello"))
     words = ("schedule", "add", "nightly", "0 2 * * *", plan)
     said = called(*words, input="n\n")
@@ -72,10 +71,59 @@ def test_approval_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(called("schedule", "list", "--json"))[0]["approved_by"] is not None
 
 
+def test_without_a_terminal_each_plan_waits_until_all_are_approved() -> None:
+    said = add()
+    assert "each plan waits for approval; approve all: planfold schedule edit nightly --yes" in said
+    assert json.loads(called("schedule", "run", "nightly", "--json", code=3))["status"] == (
+        "awaiting_approval"
+    )
+    assert "waits for approval" not in called("schedule", "edit", "nightly", "--yes")
+    assert json.loads(called("schedule", "show", "nightly", "--json"))["approved_by"] is not None
+
+
+def test_an_edit_changes_what_is_given() -> None:
+    add("--tz", "Europe/Zurich", "--set", "who=you", "--tag", "ops", "--yes")
+    words = ("schedule", "edit", "nightly")
+    said = called(*words, "--cron", "30 3 * * *", "--overlap", "queue", "--tag", "a", "--json")
+    first = json.loads(said)
+    assert (first["cron"], first["tz"], first["overlap"]) == (
+        "30 3 * * *",
+        "Europe/Zurich",
+        "queue",
+    )
+    assert (first["tags"], first["catch_up"]) == (["schedule=nightly", "a"], "once")
+    again = json.loads(called(*words, "--plan", "plan.json", "--set", "who=me", "--yes", "--json"))
+    assert again["revision_hash"] != first["revision_hash"]
+    plan = json.loads(called("schedule", "run", "nightly", "--json"))
+    assert plan["tasks"][0]["result"]["stdout"].strip() == "me"
+    for wrong, fault in (
+        ((), "say what to change, as in --cron"),
+        (("--set", "who=me"), "name the plan again, with --plan"),
+        (("--cron", "0 24 * * *"), "its hour cannot be '24': use 0 to 23"),
+        (("--cron", "@often"), "@often is not one of @hourly, @daily"),
+        (("--plan", "plan.json", "--set", "x=1"), "there is no parameter 'x'"),
+    ):
+        assert fault in called(*words, *wrong, code=2)
+    assert "there is no schedule 'n'" in called("schedule", "edit", "n", "--tz", "UTC", code=2)
+    assert json.loads(called("schedule", "show", "nightly", "--json"))["cron"] == "30 3 * * *"
+
+
+def test_a_plan_that_is_declined_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    add("--yes")
+    before = called("schedule", "show", "nightly", "--json")
+    monkeypatch.setattr(scheduled_plan, "_can_answer", lambda: True)
+    words = ("schedule", "edit", "nightly", "--plan", write_plan(sh("greet", "echo other")))
+    assert "echo other" in called(*words, input="n\n")
+    assert called("schedule", "show", "nightly", "--json") == before
+    called(*words, input="y\n")
+    assert called("schedule", "show", "nightly", "--json") != before
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
         (("n", "0 2 * *"), "cron '0 2 * *': it has 4 fields, not 5"),
+        (("n", "60 * * * *"), "its minute cannot be '60': use 0 to 59"),
         (("n", "0 2 * * *", "--tz", "Mars"), "tz: there is no time zone 'Mars'"),
         (("a b", "0 2 * * *"), "'a b' is not the name of a schedule"),
         (("n", "0 2 * * *", "--overlap", "x"), "'x' is not one of"),

@@ -76,6 +76,7 @@ UNDO = Undo(
     effect=Effect.Keyed,
     limits=("api",),
 )
+OCCURRENCE = "2023-11-14T23:00:00+01:00"
 HERE = Path(__file__).parent
 START = 1_700_000_000.0
 
@@ -194,7 +195,8 @@ def tell_story() -> Story:
         budget=Budget(tokens=100, calls=9),
     )
     parent, tags = ParentTask("plan-0", 3, 1), ("nightly", "draft")
-    story.tell(Initialize("Release", TASKS, "Make a release", config, tags=tags, parent=parent))
+    about: dict[str, Any] = {"tags": tags, "parent": parent, "occurrence": OCCURRENCE}
+    story.tell(Initialize("Release", TASKS, "Make a release", config, **about))
     story.tell(ApprovePlan(story.planner.state.revision_hash, "Ada"))
     replaced = (*TASKS[1:4], call(6, 4, effect=Effect.Keyed, undo=UNDO), call(7, 6))
     story.tell(RevisePlan(replaced))

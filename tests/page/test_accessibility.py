@@ -64,6 +64,7 @@ def views(page: Any, site: Site, plans: dict[str, str]) -> Iterator[str]:
 
     yield shown("/")
     yield shown("/inbox")
+    yield shown("/schedules")
     yield shown("/new")
     page.fill("#plan-text", "1. Run `true`\n2. Why?")
     page.locator(".spec").first.wait_for()

@@ -737,6 +737,7 @@ def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
         kind = draw(st.sampled_from([NodeKind.ToolCall, NodeKind.ToolCall, NodeKind.Clarification]))
         by_item = task_id > 3 and draw(st.sampled_from([True, True, False]))
         items = f"${task_id - 1}" if by_item else f"${task_id - 1} ?? []"
+        runs_plans = kind is NodeKind.ToolCall and draw(st.sampled_from([False] * 3 + [True]))
         for_each = msgspec.structs.replace(draw(maps), items=items, item_by_item=by_item)
         made.append(
             TaskSpec(
@@ -745,6 +746,7 @@ def plans_with_maps(draw: st.DrawFn) -> tuple[TaskSpec, ...]:
                 kind=kind,
                 tool=ToolCall("echo", {"it": "$item"}) if kind is NodeKind.ToolCall else None,
                 depends_on=(task_id - 1,),
+                wait=SUB_PLAN if runs_plans else None,
                 for_each=for_each,
                 retry=draw(policies),
                 effect=draw(st.sampled_from(Effect)),

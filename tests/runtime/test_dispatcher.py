@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from planfold.backends.sqlite import stream_lock
 from planfold.backends.sqlite.store import SqliteStore
 from planfold.errors import CommandRejected, Conflict, CorruptLog, LeaseLost, NotFound, Transient
 from planfold.eventstore.codec import Codec, event_types
 from planfold.eventstore.envelope import Envelope, Query
-from planfold.eventstore.port import Append, Fence
+from planfold.eventstore.port import Append, Fence, WorkerRecord
 from planfold.handler import Enqueue, Handler, Metadata, Outlook
 from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.aggregate import Aggregate
@@ -443,6 +444,31 @@ async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
     # At first there is nothing to go back to: once, and while fewer than ten events are there.
     assert loads.count(0) <= 2 * (1 + 5 + 1)
     assert [e.version for e in await bench.log()] == list(range(1, 61))
+
+
+async def test_processes_that_write_to_one_stream_take_turns_after_a_conflict(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_lock, "WAIT_S", PATIENCE_S)
+    await bench.store.queue.enter(WorkerRecord("worker"))  # makes the folder of the lock
+    lost: list[int] = []  # how many of the two knew that the other one writes
+    failed = Dispatcher._failed
+
+    def observed(dispatcher: Dispatcher, *rest: Any) -> None:
+        both = [each._mailboxes["tally", "t"] for each in (bench.here, bench.there)]
+        lost.append(sum(mailbox.wary > 0 for mailbox in both))
+        failed(dispatcher, *rest)
+
+    monkeypatch.setattr(Dispatcher, "_failed", observed)
+
+    async def add(send: Callable[[int], Awaitable[Any]]) -> None:
+        for _ in range(40):
+            await send(2)
+
+    await asyncio.gather(add(bench.add), add(bench.add_there))
+    assert await bench.total() == 160
+    assert lost
+    assert 2 not in lost
 
 
 @pytest.mark.parametrize(("note", "saved"), [("", None), ("waiting", 4), ("ended", None)])

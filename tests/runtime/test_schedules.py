@@ -286,6 +286,62 @@ async def test_pause_run_and_remove(each_database: str) -> None:
         assert await app.status("n-run-1") == "awaiting_answer"
 
 
+async def test_an_edit_changes_what_is_given(each_database: str) -> None:
+    clock = ManualClock(float(start_of(YEAR)))
+    async with planfold.open_app(each_database, clock=clock) as app:
+        added = await app.add_schedule("n", "0 * * * *", ASK, tags=["a"], approved_by="ada")
+        clock.advance(3_600)
+        await hand_over(app, "n")
+        before = await app.schedule("n")
+        edited = await app.edit_schedule("n", cron="30 * * * *", overlap="queue", by="bob")
+        assert (edited.cron, edited.overlap, edited.catch_up) == ("30 * * * *", "queue", "once")
+        assert edited.next_at == clock.now + 1_800
+        kept = ("previous", "submitted", "revision_hash", "approved_by", "tags", "tz")
+        assert [getattr(edited, name) for name in kept] == [getattr(before, name) for name in kept]
+        assert edited.submitted == 1
+        events = await app.log.read(Query(stream_id="schedule"))
+        assert await app.edit_schedule("n", cron="30 * * * *") == edited
+        assert await app.log.read(Query(stream_id="schedule")) == events
+
+        plan = "---\nparams: {who: {default: all}}\n---\n1. Run `echo $params.who`\n"
+        waits = await app.edit_schedule("n", plan=plan, params={"who": "you"}, tags=["b"])
+        assert waits.revision_hash != added.revision_hash
+        assert (waits.approved_by, waits.tags) == (None, ("schedule=n", "b"))
+        async with planfold.open_app(each_database, load=False) as bare:
+            approved = await bare.edit_schedule("n", approved_by="ada")
+        assert (approved.approved_by, approved.revision_hash) == ("ada", waits.revision_hash)
+        await app.cancel(edited.previous)
+        plan_id = await app.run_schedule("n")
+        view = await app.run(plan_id)
+        assert (view.status, view.task(1).result["stdout"]) == ("completed", "you")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cron": "60 * * * *"}, "its minute cannot be '60': use 0 to 59"),
+        ({"cron": ""}, "it has 0 fields"),
+        ({"tz": "Mars"}, "there is no time zone 'Mars'"),
+        ({"overlap": "x"}, "overlap: 'x' is not one of"),
+        ({"params": {"a": 1}}, "give the plan again with them"),
+        ({"tags": ["a b"]}, "is not a tag"),
+        ({"approved_by": "a\0"}, "approved_by holds a NUL"),
+    ],
+)
+async def test_an_edit_that_is_refused_changes_nothing(
+    database: str, change: dict[str, Any], why: str
+) -> None:
+    async with planfold.open_app(database) as app:
+        added = await app.add_schedule("n", "0 0 1 1 *", ASK)
+        with pytest.raises(CommandRejected, match=why):
+            await app.edit_schedule("n", **change)
+        with pytest.raises(InvalidPlan):
+            await app.edit_schedule("n", plan=PlanDraft(tasks=[]))
+        with pytest.raises(NotFound, match="there is no schedule 'm'"):
+            await app.edit_schedule("m", cron="0 * * * *")
+        assert await app.schedule("n") == added
+
+
 async def test_a_run_by_hand_without_tools_is_left_to_workers(database: str) -> None:
     async with planfold.open_app(database) as app:
         await app.add_schedule("n", "0 0 1 1 *", ASK, overlap="queue")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 import planfold
 from planfold import PlanDraft, TaskDraft
 from planfold.eventstore.queue import WorkerRecord
+from planfold.runtime import share as share_module
 from planfold.runtime.share import KEEP_S, LOOK_S, OFFER_S, WorkShare
 from planfold.runtime.slots import Slots
 from testbed.patience import PATIENCE_S
 
 KIND = ("step", "step")
+Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -61,6 +64,38 @@ async def test_a_second_worker_gets_a_part_of_the_work(address: str) -> None:
     assert min(ran["one"], ran["two"]) >= 48, ran
 
 
+async def test_what_waits_is_divided_equally(
+    address: str, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_module, "OFFER_S", PATIENCE_S)  # the other one may be slow to claim
+    runs: Counter[str] = Counter()
+    over = asyncio.Event()
+
+    def step_of(name: str) -> Any:
+        @planfold.tool(name="step", effect="safe")
+        async def step() -> None:
+            """Ends when it is told to."""
+            runs[name] += 1
+            await over.wait()
+
+        return step
+
+    async with (
+        planfold.open_app(address, tools=[step_of("none")]) as app,
+        planfold.open_app(address, tools=[step_of("one")]) as one,
+        planfold.open_app(address, tools=[step_of("two")]) as two,
+        one.worker() as first,
+        two.worker() as second,
+    ):
+        await until(lambda: first._leases._share.others and second._leases._share.others)
+        plan_ids = [await app.submit(chain(1)) for _ in range(20)]
+        await asyncio.gather(*(app.approve(plan_id) for plan_id in plan_ids))
+        await until(lambda: runs.total() == 20)
+        assert runs == {"one": 10, "two": 10}
+        over.set()
+        await asyncio.gather(*(app.result(plan_id) for plan_id in plan_ids))
+
+
 async def test_a_worker_that_claims_nothing_keeps_nothing_from_the_others(address: str) -> None:
     @planfold.tool(effect="safe")
     async def step() -> None:
@@ -75,19 +110,30 @@ async def test_a_worker_that_claims_nothing_keeps_nothing_from_the_others(addres
 
 
 class Others:
-    """The part of a queue that knows the workers."""
+    """The parts of a queue that know the workers and how many tasks wait."""
 
-    def __init__(self, *records: WorkerRecord) -> None:
+    def __init__(self, *records: WorkerRecord, waiting: int = 0) -> None:
         self.records = [*records]
-        self.asked = 0
+        self.free = waiting
+        self.asked = self.counted = 0
 
     async def workers(self) -> list[WorkerRecord]:
         self.asked += 1
         return self.records
 
+    async def waiting(self, upto: int) -> int:
+        self.counted += 1
+        return min(self.free, upto)
+
 
 def other(leased: int, **about: Any) -> WorkerRecord:
     return WorkerRecord("other", concurrency=64, leased=leased, **about)
+
+
+def share_of(queue: Others, running: int, concurrency: int = 64) -> tuple[WorkShare, Slots]:
+    slots = Slots("me", concurrency)
+    slots.running = running
+    return WorkShare(queue, slots), slots  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -105,36 +151,83 @@ def other(leased: int, **about: Any) -> WorkerRecord:
     ],
 )
 async def test_what_a_worker_keeps(record: WorkerRecord, share: int | None) -> None:
-    slots = Slots("me", 64)
-    await WorkShare(Others(record), slots).review(0.0, [KIND] * 10)  # type: ignore[arg-type]
+    work_share, slots = share_of(Others(record), 10)
+    await work_share.claimable(0.0, [KIND] * 10)
     assert slots.share == share
 
 
+@pytest.mark.parametrize(
+    ("records", "running", "waiting", "claims"),
+    [
+        ([], 0, 40, 64),
+        ([other(0)], 0, 40, 20),
+        ([other(0)], 20, 20, 0),
+        ([other(20)], 0, 20, 20),  # they are all due here
+        ([other(0)], 0, 1, 1),
+        ([other(0)], 0, 0, 1),
+        ([other(0)], 0, 41, 21),
+        ([other(0)], 10, 50, 20),
+        ([other(0), WorkerRecord("third", concurrency=64)], 0, 40, 14),
+        ([other(0)], 0, 1_000, 64),  # enough for all
+        ([WorkerRecord("other", concurrency=1, leased=1)], 0, 40, 40),  # it has no free place
+    ],
+)
+async def test_what_a_worker_claims(
+    records: list[WorkerRecord], running: int, waiting: int, claims: int
+) -> None:
+    work_share, _ = share_of(Others(*records, waiting=waiting), running)
+    assert await work_share.claimable(0.0, [KIND] * running) == claims
+    assert work_share.leaves == (claims < min(waiting, 64 - running))
+
+
+async def test_where_enough_waits_for_all_it_is_not_counted_at_each_claim() -> None:
+    queue = Others(other(0), waiting=1_000)
+    work_share, _ = share_of(queue, 4, concurrency=8)
+    for n in range(10):
+        assert await work_share.claimable(n * LOOK_S / 10, [KIND] * 4) == 4
+    assert (queue.asked, queue.counted) == (1, 1)
+
+
 async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
-    slots, queue = Slots("me", 64), Others(other(0))
-    share = WorkShare(queue, slots)  # type: ignore[arg-type]
-    assert not await share.review(0.0, [KIND] * 10)
-    assert not await share.review(LOOK_S / 2, [KIND] * 10)
+    queue = Others(other(0))
+    share, slots = share_of(queue, 10)
+    assert await share.claimable(0.0, [KIND] * 10) == 0
+    assert await share.claimable(LOOK_S / 2, [KIND] * 10) == 0
     assert (slots.share, queue.asked) == (5, 1)
-    assert not await share.review(LOOK_S, [KIND] * 10)
-    assert await share.review(OFFER_S, [KIND] * 10), "claim what they left"
-    share.withdraw()
+    assert await share.claimable(LOOK_S, [KIND] * 10) == 0
+    assert await share.claimable(OFFER_S, [KIND] * 10) == 54, "claim what they left"
+    share.claimed(3)
     assert slots.share is None
-    assert not await share.review(KEEP_S, [KIND] * 10)
+    assert await share.claimable(KEEP_S, [KIND] * 10) == 54
     assert slots.share is None
-    assert not await share.review(KEEP_S + OFFER_S + 2 * LOOK_S, [KIND] * 10)
+    await share.claimable(KEEP_S + OFFER_S + 2 * LOOK_S, [KIND] * 10)
     assert slots.share == 5
 
 
+async def test_a_part_that_is_not_claimed_by_the_others_is_claimed() -> None:
+    queue = Others(other(0), waiting=40)
+    share, slots = share_of(queue, 0)
+    assert await share.claimable(0.0, []) == 20
+    share.claimed(20)
+    slots.running, queue.free = 20, 20
+    assert share.pause == LOOK_S
+    assert await share.claimable(LOOK_S, [KIND] * 20) == 0
+    assert await share.claimable(LOOK_S * 2, [KIND] * 20) == 0
+    assert await share.claimable(LOOK_S * 3, [KIND] * 20) == 44
+    share.claimed(20)
+    slots.running, queue.free = 40, 12
+    assert await share.claimable(LOOK_S * 5, [KIND] * 40) == 24, "nothing is left to them now"
+
+
 async def test_what_is_taken_is_shared_until_it_is_equal() -> None:
-    slots, queue = Slots("me", 64), Others(other(0))
-    share = WorkShare(queue, slots)  # type: ignore[arg-type]
-    await share.review(0.0, [KIND] * 10)
+    queue = Others(other(0))
+    share, slots = share_of(queue, 10)
+    await share.claimable(0.0, [KIND] * 10)
     queue.records = [other(2)]
-    assert not await share.review(LOOK_S, [KIND] * 10)
+    assert await share.claimable(LOOK_S, [KIND] * 10) == 0
     assert slots.share == 6
     queue.records = [other(5)]
-    assert not await share.review(2 * LOOK_S, [KIND] * 5)
+    assert await share.claimable(2 * LOOK_S, [KIND] * 5) == 1
     assert slots.share is None
 
 

@@ -17,6 +17,7 @@ from planfold import PlanDraft, Settings, SharedLimit, TaskContext, TaskDraft
 from planfold.shared_limits import START_WITHIN_S
 from planfold.testing import ManualClock
 from planfold.types import ReasonKind
+from testbed.patience import PATIENCE_S
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 MINUTE = 60.0 + START_WITHIN_S
@@ -178,6 +179,24 @@ async def test_an_attempt_that_would_begin_late_is_claimed_again(database: str) 
         assert (await asyncio.wait_for(app.run(plan_id), 30)).status == "completed"
         [state] = [s for s in await app.store.queue.limits() if s.name == "api"]
         assert state.started == 1, "the first claim does not count"
+    assert len(began) == 1
+
+
+@pytest.mark.parametrize("ahead", [-100.0, 1.0])
+async def test_the_clock_of_a_worker_may_differ_from_that_of_the_queue(
+    database: str, ahead: float
+) -> None:
+    """As where that of a server was set since this process heard of it (simulation, seed 751)."""
+    clock, began = ManualClock(), list[float]()
+
+    @planfold.tool(effect="once", limit="api")
+    async def ask() -> None:
+        began.append(clock())
+
+    async with planfold.open_app(database, tools=[ask], limits=LIMITS, clock=clock) as app:
+        app.store.clock = lambda: clock() + ahead  # not that of its queue
+        plan_id = await app.submit(tasks(1, "ask"), approved_by="me")
+        assert (await asyncio.wait_for(app.run(plan_id), PATIENCE_S)).status == "completed"
     assert len(began) == 1
 
 

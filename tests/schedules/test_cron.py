@@ -84,14 +84,18 @@ def test_an_expression_that_ends() -> None:
         ("", "UTC", "it has 0 fields, not 5: minute, hour"),
         ("* * * *", "UTC", "it has 4 fields"),
         ("* * * * * *", "UTC", "it has 6 fields"),  # cronsim reads seconds first
-        ("@daily", "UTC", "it has 1 fields"),
-        ("61 * * * *", "UTC", "its minute cannot be read, or never occurs"),
+        ("2am", "UTC", "it has 1 fields"),
+        ("@reboot", "UTC", "@reboot is not one of @hourly, @daily"),
+        ("0 22-6 * * *", "UTC", "its hour cannot be '22-6': .* a range that rises"),
+        ("0 0 0 * *", "UTC", "its day of the month cannot be '0': use 1 to 31, L or LW"),
+        ("0 0 * 13 *", "UTC", "its month cannot be '13': use 1 to 12, or JAN to DEC"),
+        ("61 * * * *", "UTC", "its minute cannot be '61': use 0 to 59, or \\* for all"),
         ("*/90 * * * *", "UTC", "the step 90 is above 60, the number of minutes"),
         ("0 9,*/36 * * *", "UTC", "the step 36 is above 24, the number of hours"),
         ("0 9 * * */8", "UTC", "the step 8 is above 7, the number of days of the week"),
-        ("* * * * FUN", "UTC", "its day-of-week cannot be read"),
-        ("0 0 30 2 *", "UTC", "its day-of-month cannot be read, or never occurs"),
-        ("0 0 30 2 *,MON#5", "UTC", "its day-of-month|no such day"),
+        ("* * * * FUN", "UTC", "its day of the week cannot be 'FUN': use 0 to 7, or SUN to SAT"),
+        ("0 0 30 2 *", "UTC", "its months have no day 30, so it never occurs"),
+        ("0 0 30 2 *,MON#5", "UTC", "its months have no day 30|no such day"),
         ("0," * 150 + "0 * * * *", "UTC", f"it is longer than {LONGEST} characters"),
         ("* * * * *", "Mars/Olympus", "there is no time zone 'Mars/Olympus'"),
         ("* * * * *", "../../etc/passwd", "there is no time zone"),
@@ -102,6 +106,21 @@ def test_an_expression_that_ends() -> None:
 def test_what_is_no_cron_expression(expression: str, zone: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         Cron(expression, zone)
+
+
+@pytest.mark.parametrize(
+    ("nickname", "expression"),
+    [
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@Weekly", "0 0 * * SUN"),
+        ("@monthly", "0 0 1 * *"),
+        ("@yearly", "0 0 1 JAN *"),
+    ],
+)
+def test_nicknames(nickname: str, expression: str) -> None:
+    first = Cron(nickname, "Europe/Zurich").after(start_of(YEAR))
+    assert first == Cron(expression, "Europe/Zurich").after(start_of(YEAR))
 
 
 FIELD = st.text("0123456789*/,-#LW MONSUA", max_size=8)

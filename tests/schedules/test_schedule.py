@@ -15,29 +15,31 @@ from msgspec.structs import replace
 from planfold.errors import NotFound
 from planfold.eventstore.codec import Codec, event_types
 from planfold.runtime.occurrences import LATE_S, decision_on
-from planfold.schedules.schedule import (
-    MOST_WAITING,
-    SCHEDULE_EVENTS,
+from planfold.schedules.commands import (
     AddSchedule,
     CatchUp,
     ConfirmSubmission,
     DecideOccurrences,
+    EditSchedule,
     Occurrence,
-    OccurrencesDecided,
-    OccurrenceSubmitted,
     Overlap,
     PauseSchedule,
-    PlanSchedule,
     RemoveSchedule,
     RunSchedule,
-    ScheduleAdded,
     ScheduledPlan,
+    UnpauseSchedule,
+)
+from planfold.schedules.events import (
+    SCHEDULE_EVENTS,
+    OccurrencesDecided,
+    OccurrenceSubmitted,
+    ScheduleAdded,
+    ScheduleEdited,
     SchedulePaused,
     ScheduleRemoved,
     ScheduleUnpaused,
-    UnpauseSchedule,
-    schedule_id,
 )
+from planfold.schedules.schedule import MOST_WAITING, PlanSchedule, schedule_id
 from planfold.testing import given
 from tests.schedules.calendars import RULES, ZONES, Rule, occurrences, start_of
 
@@ -67,6 +69,35 @@ def test_adding_is_done_once() -> None:
     assert one.handler.outlook().due_at == 60.0
     one.when(of(added(next_at=120.0))).then_nothing()
     one.when(of(added("queue"))).then_rejected("there is a schedule 'n' already")
+
+
+def test_an_edit_changes_what_is_given_and_keeps_what_happened() -> None:
+    one = given(PlanSchedule, added("queue"), OccurrencesDecided(180.0, (ONE,), (TWO,)))
+    before = one.handler.state
+    same = EditSchedule("* * * * *", "UTC", PLAN, "once", "queue", next_at=900.0)
+    one.when(same).then_nothing()
+    other = EditSchedule("0 * * * *", "UTC", overlap="skip", next_at=3_600.0, by="ada")
+    edited = ScheduleEdited("0 * * * *", overlap="skip", next_at=3_600.0, by="ada")
+    one.when(other).then(edited)
+    now = one.handler.state
+    assert now.added is not None
+    assert (now.added.cron, now.added.overlap, now.added.plan) == ("0 * * * *", "skip", PLAN)
+    assert now.next_at == 3_600.0
+    assert replace(now, added=before.added, next_at=before.next_at) == before
+
+
+def test_an_edit_of_policies_keeps_the_next_occurrence() -> None:
+    one = given(PlanSchedule, added(next_at=60.0))
+    one.when(EditSchedule(catch_up="all", next_at=900.0)).then(ScheduleEdited(catch_up="all"))
+    assert one.handler.state.next_at == 60.0
+    one.when(EditSchedule(tz="Europe/Zurich", next_at=900.0)).then(
+        ScheduleEdited(tz="Europe/Zurich", next_at=900.0)
+    )
+    one.when(PauseSchedule()).when(EditSchedule(cron="1 * * * *", next_at=960.0))
+    assert one.handler.outlook().due_at is None, "it is still paused"
+    one.when(RemoveSchedule()).when(EditSchedule(cron="2 * * * *")).then_rejected(
+        "there is no such schedule", NotFound
+    )
 
 
 def test_an_occurrence_begins_and_its_plan_is_owed() -> None:
@@ -175,6 +206,10 @@ RECORDED = (
         '{"name":"n","cron":"0 2 * * *","tz":"UTC","plan":{"draft":{"tasks":[]},'
         '"revision_hash":"0"},"next_at":60.0}',
         ScheduleAdded("n", "0 2 * * *", "UTC", ScheduledPlan({"tasks": []}, "0"), 60.0),
+    ),
+    (
+        '{"cron":"0 3 * * *","next_at":60.0,"by":"ada"}',
+        ScheduleEdited("0 3 * * *", next_at=60.0, by="ada"),
     ),
     ('{"reason":"why","by":"ada"}', SchedulePaused("why", "ada")),
     ('{"next_at":60.0}', ScheduleUnpaused(60.0)),

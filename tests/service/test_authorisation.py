@@ -47,7 +47,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served
 
 
 async def ask(site: Served, route: Route, headers: dict[str, str]) -> httpx2.Response:
-    path = route.path.format(plan_id="plan-1", token_id="0" * 16, task="1", schedule_name="n")
+    path = route.path.format(
+        plan_id="plan-1", token_id="0" * 16, task="1", schedule_name="n", limit_name="n"
+    )
     headers = headers | ({"Idempotency-Key": f"key-of-{route.name}"} if route.keyed else {})
     content = None
     if route.request is not None:

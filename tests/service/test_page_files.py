@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "src/planfold/service/page"
 VENDOR = FOLDER / "vendor"
 OWN = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.*s")}
-PATHS = ["/", "/inbox", "/new", "/plans/plan-1", "/plans/a%20b", f"{ASSETS}main.js"]
+PATHS = ["/", "/inbox", "/new", "/schedules", "/plans/plan-1", "/plans/a%20b", f"{ASSETS}main.js"]
 LINK = {
     "Sec-Fetch-Site": "cross-site",
     "Sec-Fetch-Mode": "navigate",

@@ -31,6 +31,7 @@ RED = {
 }
 WORKING = [Scope.Read, Scope.Write, Scope.Approve]
 ALL_PROJECTS = dict.fromkeys(("metrics", "tokens", "create_token", "revoke_token", "signal"), 403)
+ALL_PROJECTS["open_limit"] = 403
 ALL_PROJECTS |= {route.name: 404 for route in ROUTES if "{schedule_name}" in route.path}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,7 +57,9 @@ async def site(
 
 
 async def ask(site: Served, route: Route, token: str, plan_id: str = "red-1") -> httpx2.Response:
-    path = route.path.format(plan_id=plan_id, token_id="0" * 16, task="1", schedule_name="n")
+    path = route.path.format(
+        plan_id=plan_id, token_id="0" * 16, task="1", schedule_name="n", limit_name="n"
+    )
     headers = site.headers(token)
     if route.keyed:
         headers["Idempotency-Key"] = f"key-{route.name}-{token}-{plan_id}"

@@ -212,6 +212,11 @@ def test_schedules_of_a_service(there: Call) -> None:
     assert "n  next " in there("schedule", "list")
     assert "completed the plan" in there("schedule", "run", "n")
     assert "by the schedule n, for " in there("show", "n-run-1")
+    edited = there("schedule", "edit", "n", "--cron", "@daily", "--json")
+    assert json.loads(edited)["cron"] == "@daily"
+    edit = ("schedule", "edit", "n", "--plan", "hello.md", "--json")
+    assert json.loads(there(*edit))["approved_by"] is None
+    assert json.loads(there("schedule", "edit", "n", "--yes", "--json"))["approved_by"] == "ada"
     assert there("schedule", "pause", "n") == "Paused: n\n"
     assert "paused already" in there("schedule", "pause", "n")
     assert "unpause it first" in there("schedule", "run", "n", code=2)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from served import Served
 
-from planfold import Client, CommandRejected, InvalidPlan, NotFound, PlanDraft
+from planfold import Client, CommandRejected, InvalidPlan, NotFound, PlanDraft, TaskDraft
 from planfold.access.credential import Scope
 from planfold.types import messages
 
@@ -88,6 +88,33 @@ async def test_approving_needs_its_scope_and_projects_are_apart(served: Served) 
     ]
 
 
+async def test_an_edit_needs_the_scopes_of_what_it_changes(served: Served) -> None:
+    await served.post("/v1/schedules", NIGHTLY, "write")
+    edit = "/v1/schedules/nightly/edit"
+    found = await served.post(edit, {"cron": "30 3 * * *", "catch_up": "all"}, "write")
+    assert found.status_code == 200, found.text
+    kept = found.json()
+    assert (kept["cron"], kept["tz"], kept["catch_up"]) == ("30 3 * * *", "Europe/Zurich", "all")
+    assert (await served.post(edit, {"approve": True}, "write")).status_code == 403
+    approved = (await served.post(edit, {"approve": True})).json()
+    assert approved == kept | {"approved_by": "ada"}
+    assert (await served.post(edit, {"cron": "* * * * *"}, "write")).status_code == 403
+    other = "---\nparams: {who: {default: all}}\n---\n1. Run `echo $params.who`\n"
+    changed = await served.post(edit, {"text": other, "params": {"who": "you"}, "tags": ["x"]})
+    assert changed.json()["approved_by"] is None
+    assert changed.json()["tags"] == ["schedule=nightly", "x"]
+    assert changed.json()["revision_hash"] != kept["revision_hash"]
+    for body, status, said in (
+        ({"cron": "60 * * * *"}, 409, "its minute cannot be '60'"),
+        ({"params": {"who": "me"}}, 409, "give the plan again with them"),
+        ({"overlap": "x"}, 422, "'x' is not one of allow, queue, skip"),
+        ({"text": "1. Run `true`", "draft": ASK}, 422, "exactly one of text and draft"),
+    ):
+        refused = await served.post(edit, body)
+        assert (refused.status_code, said in refused.text) == (status, True), refused.text
+    assert (await served.get("/v1/schedules/nightly")).json() == changed.json()
+
+
 async def test_the_client(served: Served) -> None:
     def work() -> None:
         with Client(served.address, served.tokens["all"]) as client:
@@ -95,6 +122,10 @@ async def test_the_client(served: Served) -> None:
             found = client.schedules().run()
             assert isinstance(found, messages.SchedulePage)
             assert found.schedules == [added] == [client.schedule("n").run()]
+            edited = client.edit_schedule("n", cron="@daily", overlap="allow").run()
+            assert (edited.cron, edited.overlap, edited.title) == ("@daily", "allow", added.title)
+            plan = PlanDraft(title="T", tasks=[TaskDraft(description="How?", choices=["a", "b"])])
+            assert client.edit_schedule("n", plan=plan, approve=True).run().title == "T"
             assert client.pause_schedule("n", reason="x").run().paused
             with pytest.raises(CommandRejected, match="unpause it first"):
                 client.run_schedule("n").run()

@@ -24,10 +24,12 @@ KINDS: Final = (
 
 class Faults:
     """Each kind has numbers of its own, so that leaving one out changes the others little.
-    ``without`` are kinds that never happen; nothing happens any more once it is ``over``."""
+    ``without`` are kinds that never happen; nothing happens any more after the ``end``. By the
+    ``pace`` of tools people do more or less meanwhile."""
 
     def __init__(self, seed: int, without: Collection[str] = ()) -> None:
-        self.over = False
+        self._over = False
+        self.pace = Random(f"{seed}/pace").choice((1.0, 1.0, 20.0, 100.0))  # of tools
         self.without = frozenset(without)
         self._random = {kind: Random(f"{seed}/{kind}") for kind in KINDS}
         self._rate: dict[str, float] = {}
@@ -38,12 +40,17 @@ class Faults:
     def of(self, kind: str) -> Random:
         return self._random[kind]
 
-    def rate(self, kind: str) -> float:
-        return 0.0 if self.over else self._rate[kind]
+    @property
+    def over(self) -> bool:
+        return self._over
+
+    def end(self) -> None:
+        self._over = True
+        self._rate = dict.fromkeys(KINDS, 0.0)
 
     def happens(self, kind: str, weight: float = 1.0) -> bool:
-        rate = self.rate(kind)
-        return rate > 0 and self._random[kind].random() < rate * weight
+        rate = self._rate[kind]
+        return rate > 0.0 and self._random[kind].random() < rate * weight
 
     def turns(self) -> int:
         """For how many turns of the event loop an answer is on its way."""

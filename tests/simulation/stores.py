@@ -7,8 +7,10 @@ committed is lost when it ends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import apsw
 
@@ -21,12 +23,17 @@ from planfold.backends.sqlite.writer import SqliteWriter, Work
 from planfold.errors import Conflict, Transient
 from planfold.eventstore.codec import Codec
 from planfold.eventstore.port import Append
-from planfold.runtime.aggregate import PLAN
+from planfold.eventstore.wakeup import WORK
+from planfold.runtime.aggregate import PLAN, SCHEDULES, SIGNALS
 from tests.simulation.event_loop import OWNER
 from tests.simulation.faults import Faults
 
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
 T = TypeVar("T")
 
+LOST_HINT_S: Final = 2.0
 WRITES = frozenset(("append", "enter", "leave", "claim", "release", "renew", "save_snapshot"))
 
 
@@ -44,7 +51,7 @@ class Database:
         self.connection = apsw.Connection(MEMORY)
         self.connection.deserialize("main", content)
         self.clock = clock
-        self.codec = Codec(PLAN.event_types)
+        self.codec = Codec(t for kind in (PLAN, SIGNALS, SCHEDULES) for t in kind.event_types)
         self.commits = 0
         self.looked: Callable[[], None] = lambda: None
         self.committed: Callable[[int], None] = lambda _: None
@@ -120,27 +127,30 @@ class Line:
 
     async def call(self, name: str, function: Callable[[], Awaitable[T]]) -> T:
         faults, writes = self.faults, name in WRITES
-        await self._pause()
+        await self.pause()
         if faults.happens("conflict", 0.3) and name == "append":
             self.note("conflict")
             raise Conflict("simulated: another writer was first")
         if faults.happens("away", 0.3):
             self.note(f"away in {name}")
             raise Transient("simulated: the store is away; nothing was written")
-        if writes and faults.happens("crash", 0.05):
-            self.crash()
-            await asyncio.get_running_loop().create_future()
+        if writes:
+            await self.may_crash()
         result = await function()
-        if writes and faults.happens("crash", 0.05):
-            self.crash()
-            await asyncio.get_running_loop().create_future()
-        await self._pause()
+        if writes:
+            await self.may_crash()
+        await self.pause()
         if writes and faults.happens("lost answer", 0.3):
             self.note(f"lost answer of {name}")
             raise Transient("simulated: the answer was lost; it is not known what was written")
         return result
 
-    async def _pause(self) -> None:
+    async def may_crash(self) -> None:
+        if self.faults.happens("crash", 0.05):
+            self.crash()
+            await asyncio.get_running_loop().create_future()
+
+    async def pause(self) -> None:
         for _ in range(self.faults.turns()):
             await asyncio.sleep(0)
         if seconds := self.faults.seconds():
@@ -210,6 +220,11 @@ class SimulatedStore(SqliteStore):
     def generation(self, aggregate_id: str | None = None) -> int:
         return self.hints if self._hinted else super().generation(aggregate_id)
 
+    def hint(self, changed: Mapping[str, int]) -> None:
+        """Another process has written."""
+        self.hints += 1
+        self.wakeup.notify(WORK, *changed)
+
     def watch_other_processes(self) -> None: ...
 
     async def load(self, *args: Any, **rest: Any) -> Any:
@@ -229,6 +244,35 @@ class SimulatedStore(SqliteStore):
         return await self._line.call(
             "find_command", lambda: super(SimulatedStore, self).find_command(command_id)
         )
+
+
+class SharedSqlite:
+    """The database as processes on one machine open it. ``locks``: they see whether others live."""
+
+    def __init__(self, database: Database, random: Random) -> None:
+        self._database = database
+        self._workers: dict[str, Any] = {}
+        self._locks = random.choice((True, False))
+        self._hinted = random.choice((True, False))
+        self._direct = random.choice((0.0, 0.5, 0.9))
+
+    def open(self, process: Process, line: Line) -> SimulatedStore:
+        liveness = SharedLiveness(self._workers, self._locks)
+        chosen: dict[str, Any] = {"hinted": self._hinted, "direct": self._direct}
+        return SimulatedStore(self._database, process.number, line, liveness, **chosen)
+
+    def serving(self) -> Any:
+        """The context in which the processes of this world run."""
+        return nullcontext()
+
+    @staticmethod
+    def tell(others: Sequence[Process], changed: Mapping[str, int], faults: Faults) -> None:
+        """Hint at what was written. Where a hint is lost, a process sees it when it polls."""
+        for process in others:
+            late = faults.of("hint").choice((0.0001, 0.001, 0.05))
+            if faults.happens("hint", 2.0):
+                late = LOST_HINT_S
+            process.call_later(late, process.store.hint, changed)
 
 
 def ran(coroutine: Any) -> Any:

@@ -3,150 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
-from planfold.app import App
-from planfold.errors import CommandRejected, PlanfoldError
-from planfold.eventstore.wakeup import WORK
-from planfold.planner.commands import (
-    ApprovePlan,
-    CancelPlan,
-    CancelTask,
-    ChangeAnswer,
-    ClarificationProvided,
-    CompleteTask,
-    HandleExecutorEvent,
-    PausePlan,
-    RetryTask,
-    SkipTask,
-    UnpausePlan,
-)
-from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
+from planfold.planner.events import PlanForked
 from planfold.readmodels.replay import Replayer
-from planfold.runtime import reporter, slots
+from planfold.runtime import leases, share, timers, worker
 from planfold.runtime.attempt import Attempt
-from planfold.runtime.dispatcher import Dispatcher
-from planfold.runtime.plan_reader import ENDED
-from planfold.runtime.settings import Settings
-from tests.simulation.event_loop import OWNER, Deadlock, SimulatedLoop
+from tests.simulation.event_loop import Deadlock, SimulatedLoop
 from tests.simulation.faults import Faults
-from tests.simulation.records import Records, Violation
-from tests.simulation.stores import (
-    Database,
-    Line,
-    SharedLiveness,
-    SimulatedStore,
-    empty_database,
-)
-from tests.simulation.work import make_plan, make_revision, simulated_executors
+from tests.simulation.people import People
+from tests.simulation.plans import features_of
+from tests.simulation.process import PATIENCE_S, Process
+from tests.simulation.queue_record import QueueRecord
+from tests.simulation.records import PlanRecord, Records, Violation
+from tests.simulation.rules import Rules
+from tests.simulation.runs import Runs
+from tests.simulation.stores import Database, SharedSqlite, empty_database
 
 EPOCH = 1_700_000_000.0
-PATIENCE_S = 600.0  # of simulated time, in which a plan must advance once nothing fails any more
-LOST_HINT_S = 2.0
-MOST_TURNS = 40_000
+POLL_S = 5.0  # between two looks of a worker that waits: most of a seed would be such looks
+BEFORE_THE_HOUR = 39.0  # seconds after it, after which a minute begins soon
+MOST_TURNS = 60_000
+SHARE_OF_POSTGRES = 0.35
 EMPTY = empty_database()
-
-
-class Told(Dispatcher):
-    """Its callers are told only of what the log holds."""
-
-    def __init__(self, records: Records, store: SimulatedStore, *, every_step: bool) -> None:
-        super().__init__(store, every_step=every_step)
-        self._records = records
-
-    async def send(self, aggregate: Any, aggregate_id: str, command: Any, **rest: Any) -> list[Any]:
-        since = self._records.length(aggregate_id)
-        try:
-            events = await super().send(aggregate, aggregate_id, command, **rest)
-        except CommandRejected:
-            self._records.refused(aggregate_id, command, since)
-            raise
-        if not events:
-            self._records.refused(aggregate_id, command, since)
-        self._records.shown(aggregate_id, events, f"the sender of {type(command).__name__}")
-        return events
-
-
-class Process:
-    """One process with an app and a worker. It observes its worker."""
-
-    def __init__(self, world: World, number: int) -> None:
-        self.alive = True
-        self.stalled_until = 0.0
-        self.number = number
-        self._world = world
-        self._context = contextvars.copy_context()
-        self._context.run(OWNER.set, self)
-        self._ended: asyncio.Future[None] = world.loop.create_future()
-        self.stopping = asyncio.Event()
-        line = Line(world.faults, self.crash, self.note)
-        liveness = SharedLiveness(world.workers, world.locks)
-        self.store = SimulatedStore(
-            world.database, number, line, liveness, hinted=world.hinted, direct=world.direct
-        )
-        self.app = App(
-            self.store,
-            simulated_executors(world.records, world.faults, number),
-            Settings(concurrency=world.concurrency, drain_s=world.drain_s, workspace="/"),
-        )
-        self.app.dispatcher = Told(world.records, self.store, every_step=world.every_step)
-        self.worker: Any = None
-        self.spawn(self._work())
-
-    def note(self, text: str) -> None:
-        self._world.note(f"process {self.number}: {text}")
-
-    def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
-        return self._context.run(asyncio.ensure_future, work)  # type: ignore[arg-type]
-
-    async def _work(self) -> None:
-        while True:
-            self.stopping.clear()
-            self.worker = self.app.worker(observer=self)
-            self._world.records.processes[self.worker.owner] = self.number
-            self.note(f"starts {self.worker.owner}")
-            async with self.worker:
-                await self.stopping.wait()
-            self.note("stopped its worker")
-
-    def crash(self) -> None:
-        if self.alive:
-            self.note("crashes")
-            self.alive = False
-            if not self._ended.done():
-                self._ended.set_result(None)
-            self._world.loop.end(self)
-
-    async def ask(self, question: Awaitable[Any]) -> Any:
-        """What a person who uses this process gets; raises ConnectionError when it ends, or when
-        they do not wait for the answer."""
-        asking = self.spawn(question)
-        if self._world.faults.happens("person", 0.3):
-            late = self._world.faults.of("person").choice((0.0, 0.0001, 0.001, 0.1))
-            self._world.loop.call_later(late, asking.cancel)
-        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        both = [asking, self._ended]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=2 * PATIENCE_S)
-        if not (asking.done() or self._ended.done()):
-            self._world.violated(f"process {self.number} gave no answer to a person")
-        if not asking.done():
-            raise ConnectionError("the process has ended")
-        if asking.cancelled():
-            raise ConnectionError("the person did not wait")
-        return asking.result()
-
-    def reported(self, aggregate_id: str, events: Any) -> None:
-        self._world.records.shown(aggregate_id, events, "an observer")
-
-    def trouble(self, fault: PlanfoldError) -> None:
-        self.note(f"trouble: {fault}")
 
 
 class World:
@@ -162,17 +47,28 @@ class World:
         self.trace: list[str] = []
         self.violation: Violation | None = None
         self.records = Records(self.database, self.violated, self.note)
-        self.database.committed = self._committed
-        self.workers: dict[str, Any] = {}
-        self.locks = choice((True, False))
-        self.hinted = choice((True, False))
-        self.direct = choice((0.0, 0.5, 0.9))
+        self.queue = QueueRecord(self.records)
+        self.runs = Runs(self.records, self.queue, self.loop.time)
+        self.rules = Rules(self.records)
+        self.backend = self._backend()
         self.every_step = self.random.random() < 0.05
         self.concurrency = choice((1, 2, 4, 16))
         self.drain_s = choice((0.0, 0.0, 1.0))
         self.chaos_s = choice((0.3, 1.0, 5.0))
         self.processes: list[Process] = []
+        features = features_of(self.random) - {*without}
+        if "schedule" in features:
+            self.offset = BEFORE_THE_HOUR
+        self.people = People(self, self.random, features)
         self._count = 0
+
+    def _backend(self) -> Any:
+        if self.random.random() < SHARE_OF_POSTGRES:
+            from tests.simulation.postgres import SharedPostgres  # it loads asyncpg
+
+            self.records.one_clock = False
+            return SharedPostgres(self.database, self.faults, self.loop)
+        return SharedSqlite(self.database, self.random)
 
     # --- what the rest of the world sees ----------------------------------------------------
 
@@ -188,26 +84,15 @@ class World:
             self.violation = Violation(text)
             self.loop.stop()
 
-    def _committed(self, by: int) -> None:
-        """Hints for the other processes. Where one is lost, they see the change when they poll."""
-        changed, self.records.changed = self.records.changed, set()
-        for process in self.processes:
-            if process.number == by or not process.alive:
-                continue
-            late = self.faults.of("hint").choice((0.0001, 0.001, 0.05))
-            if self.faults.happens("hint", 2.0):
-                late = LOST_HINT_S
-            process._context.run(self.loop.call_later, late, self._hint, process, changed)
-
-    @staticmethod
-    def _hint(process: Process, changed: set[str]) -> None:
-        process.store.hints += 1
-        process.store.wakeup.notify(WORK, *changed)
+    def living(self) -> Process:
+        """A process that a person may use."""
+        living = [process for process in self.processes if process.alive]
+        return self.random.choice(living) if living else self._start()
 
     # --- the course of events -----------------------------------------------------------------
 
     def run(self) -> None:
-        with reproducible(self.loop, self.random):
+        with reproducible(self.loop, self.clock, self.random), self.backend.serving():
             main = self.loop.create_task(self._main())
             main.add_done_callback(lambda _: self.loop.stop())
             try:
@@ -222,31 +107,32 @@ class World:
             raise self.violation
 
     def _discard(self) -> None:
-        self.faults.over = True
+        self.faults.end()
         for process in self.processes:
             process.alive = False
             self.loop.end(process)
-        self.loop.end(None)  # type: ignore[arg-type]
-        self.loop._ready.clear()  # type: ignore[attr-defined]
-        self.loop._scheduled.clear()  # type: ignore[attr-defined]
+        self.loop.end(None)
         self.loop.close()
         self.database.connection.close()
 
     async def _main(self) -> None:
         self.loop.set_exception_handler(self._unhandled)
+        self.database.committed = self._committed
         for _ in range(self.random.choice((1, 1, 2, 3))):
             self._start()
-        people = [
-            asyncio.create_task(self._person(f"plan-{number}"))
-            for number in range(self.random.choice((1, 1, 2, 3)))
-        ]
+        working = asyncio.create_task(self.people.work(self.random.choice((1, 1, 2, 3))))
         nature = asyncio.create_task(self._nature())
         watch = asyncio.create_task(self._watch_turns())
         await nature
-        await asyncio.gather(*people)
+        await working
         await self._rest()
         watch.cancel()
         self._check_end()
+
+    def _committed(self, by: int) -> None:
+        changed, self.records.changed = self.records.changed, {}
+        others = [p for p in self.processes if p.alive and p.number != by]
+        self.backend.tell(others, changed, self.faults)
 
     async def _watch_turns(self) -> None:
         while True:
@@ -256,6 +142,8 @@ class World:
 
     def _unhandled(self, _: Any, context: dict[str, Any]) -> None:
         fault = context.get("exception")
+        if "GeneratorExit" in str(fault):
+            return  # of a process that has ended: nothing in it asks for this any more
         self.violated(f"unhandled: {context.get('message')}: {fault!r}")
 
     def _start(self) -> Process:
@@ -264,10 +152,7 @@ class World:
         self.processes.append(process)
         return process
 
-    def living(self) -> Process:
-        """A process that a person may use."""
-        living = [process for process in self.processes if process.alive]
-        return self.random.choice(living) if living else self._start()
+    # --- nature -------------------------------------------------------------------------------
 
     async def _nature(self) -> None:
         faults, end = self.faults, self.loop.time() + self.chaos_s
@@ -276,7 +161,7 @@ class World:
             for kind, happen in self._happenings().items():
                 if faults.happens(kind, 0.5):
                     happen(faults.of(kind))
-        faults.over = True
+        faults.end()
         self.note("nothing fails any more")
         if not any(process.alive for process in self.processes):
             self._start()
@@ -304,118 +189,6 @@ class World:
         self.note(f"the clock is set by {step} s")
         self.offset += step
 
-    # --- people -------------------------------------------------------------------------------
-
-    async def _person(self, plan_id: str) -> None:
-        random = self.random
-        plan = make_plan(random)
-        while plan_id not in self.records.plans or not self.records.plans[plan_id].log:
-            await self._try(lambda app: app._send(plan_id, plan))
-            await asyncio.sleep(0.01 * random.random())
-        reading = asyncio.create_task(self._read(plan_id))
-        while not self.faults.over:
-            await asyncio.sleep(random.choice((0.001, 0.1, 1.0)) * random.random())
-            await self._act(plan_id)
-        await reading
-        await self._see_it_end(plan_id)
-
-    async def _read(self, plan_id: str) -> None:
-        """Look at the plan now and then."""
-        while not self.faults.over:
-            await asyncio.sleep(self.random.choice((0.001, 0.1, 1.0)) * self.random.random())
-            await self._view(plan_id)
-
-    async def _try(self, question: Callable[[App], Awaitable[Any]]) -> Any:
-        """Ask one of the processes; None where it refuses, fails or ends."""
-        with suppress(PlanfoldError, ConnectionError):
-            process = self.living()
-            return await process.ask(question(process.app))
-        return None
-
-    async def _act(self, plan_id: str) -> None:
-        """Look at the plan, answer what it asks, or change one's mind."""
-        view = await self._view(plan_id)
-        if view is None:
-            return
-        random = self.random
-        if view.questions and random.random() < 0.5:
-            await self._answer(plan_id, view)
-        elif view.status is PlanStatus.AwaitingApproval and random.random() < 0.5:
-            await self._send(plan_id, ApprovePlan(view.revision_hash, "a person"))
-        elif self.faults.happens("person"):
-            command = self._whim(plan_id, view)
-            if command is not None:
-                await self._send(plan_id, command)
-
-    async def _send(self, plan_id: str, command: Any) -> None:
-        self.note(f"a person sends {command!r}"[:200])
-        await self._try(lambda app: app._send(plan_id, command))
-
-    async def _view(self, plan_id: str) -> Any:
-        view = await self._try(lambda app: app.view(plan_id))
-        if view is not None:
-            self.records.viewed(view)
-        return view
-
-    async def _answer(self, plan_id: str, view: Any) -> None:
-        question = self.random.choice(view.questions)
-        answer = self.random.choice(question.choices or ("text",))
-        result = {"result": {"run": -1}} if question.then == "outcome" and answer == "done" else {}
-        report = ClarificationProvided(answer, "a person", **result)
-        await self._send(plan_id, HandleExecutorEvent(question.task_id, report, now=self.clock()))
-
-    def _whim(self, plan_id: str, view: Any) -> Any:
-        random = self.faults.of("person")
-        task = random.choice(view.tasks)
-        kinds = ("change", "cancel task", "retry", "revise", "cancel", "pause", "skip", "complete")
-        kind = random.choice(kinds)
-        if kind == "change":
-            asked = [t for t in view.tasks if t.kind is NodeKind.Clarification]
-            task = random.choice(asked) if asked else task
-            repeat = tuple(t.id for t in view.tasks)
-            return ChangeAnswer(task.id, random.choice(("yes", "no")), "a person", repeat)
-        if kind == "cancel task":
-            return CancelTask(task.id, random.random() < 0.5)
-        if kind == "pause":
-            tasks = (task.id,) if random.random() < 0.5 else ()
-            unpauses = view.paused or any(t.breakpoint for t in view.tasks)
-            return UnpausePlan(tasks, "a person") if unpauses else PausePlan(tasks, "a whim")
-        if kind in ("skip", "complete"):
-            by_hand: dict[str, Any] = {"reason": "a whim", "by": "a person"}
-            skips = kind == "skip"
-            command = SkipTask(task.id, **by_hand)
-            return command if skips else CompleteTask(task.id, {"run": -1}, **by_hand)
-        if kind == "retry":
-            failed = [
-                t for t in view.tasks if t.status in (TaskStatus.Failed, TaskStatus.Cancelled)
-            ]
-            return RetryTask(random.choice(failed).id) if failed else None
-        if kind == "revise":
-            return make_revision(random, self.records.plans[plan_id].planner.state)
-        return CancelPlan("a whim") if random.random() < 0.3 else None
-
-    async def _see_it_end(self, plan_id: str) -> None:
-        """Nothing fails any more: the plan has to advance until it ends or waits for a person."""
-        plan = self.records.plans[plan_id]
-        waiting = asyncio.create_task(self._try(lambda app: app.result(plan_id)))
-        length, since = len(plan.log), self.loop.time()
-        while (state := plan.planner.state).status not in ENDED:
-            await asyncio.sleep(0.05 if self.loop.time() - since < 5.0 else 2.0)
-            if state.status is PlanStatus.AwaitingApproval:  # else a reader would send commits
-                await self._send(plan_id, ApprovePlan(state.revision_hash, "a person"))
-            elif state.status is PlanStatus.Paused:
-                before = () if state.paused else tuple(state.breakpoints)
-                await self._send(plan_id, UnpausePlan(before, "a person"))
-            elif state.questions and (view := await self._view(plan_id)) and view.questions:
-                await self._answer(plan_id, view)
-            if len(plan.log) > length:
-                length, since = len(plan.log), self.loop.time()
-            elif self.loop.time() > since + PATIENCE_S:
-                status = plan.planner.state.status
-                self.violated(f"{plan_id} is {status} and has not advanced for {PATIENCE_S:g} s")
-                await self.loop.create_future()
-        self.records.viewed(await waiting)
-
     # --- the end ------------------------------------------------------------------------------
 
     async def _rest(self) -> None:
@@ -425,37 +198,33 @@ class World:
             await asyncio.sleep(1.0)
 
     def _busy(self) -> list[str]:
-        found = []
-        for process in (p for p in self.processes if p.alive and p.worker is not None):
-            taken = process.worker._slots
-            if taken.reserved or taken.running or process.worker.running:
-                found.append(
-                    f"process {process.number}: {taken.running} slots taken, "
-                    f"{sorted(taken.reserved)} reserved, {process.worker.running} attempts"
-                )
-            for mailbox in process.app.dispatcher._mailboxes.values():
-                if mailbox.busy or mailbox.held or mailbox.waiting:
-                    found.append(f"process {process.number}: mailbox {mailbox.aggregate_id}")
-        return found
+        return [text for process in self.processes for text in process.busy()]
 
     def _check_end(self) -> None:
         for text in self._busy():
             self.violated(f"at the end: {text}")
-        for plan_id, plan in self.records.plans.items():
-            replayer = Replayer(plan_id)
-            for envelope in plan.log:
-                replayer.take(envelope)
-            found = replayer.finish()
-            if found.difference is not None:
-                self.violated(f"replay: {found.difference}")
+        for plan in self.records.plans.values():
+            self._replay(plan)
+
+    def _replay(self, plan: PlanRecord) -> None:
+        first = plan.log[0].event
+        base = None
+        if isinstance(first, PlanForked):
+            base = self.records.state_at(first.origin, first.version)
+        replayer = Replayer(plan.id, base)
+        for envelope in plan.log:
+            replayer.take(envelope)
+        if (difference := replayer.finish().difference) is not None:
+            self.violated(f"replay of {plan.id}: {difference}")
 
 
 @contextmanager
-def reproducible(loop: SimulatedLoop, seeded: Random) -> Iterator[None]:
+def reproducible(loop: SimulatedLoop, clock: Callable[[], float], seeded: Random) -> Iterator[None]:
     """What is drawn or timed elsewhere comes from the seed too."""
-    state, token_hex, hashed = random.getstate(), secrets.token_hex, Attempt.__hash__
-    clock = SimpleNamespace(monotonic=loop.time)
-    times = slots.time, reporter.time
+    state, hashed = random.getstate(), Attempt.__hash__
+    tokens = secrets.token_hex, secrets.randbits
+    times = time.time, time.monotonic, time.clock_gettime
+    polling = [(module, module.EVERY_S) for module in (leases, share, timers, worker)]
     numbers: dict[int, int] = {}
     kept: list[Attempt] = []
 
@@ -466,13 +235,18 @@ def reproducible(loop: SimulatedLoop, seeded: Random) -> Iterator[None]:
         return numbers[id(attempt)]
 
     random.seed(seeded.random())
+    secrets.randbits = random.getrandbits
     secrets.token_hex = lambda count=8: f"{random.getrandbits(8 * count):0{2 * count}x}"
-    slots.time = reporter.time = clock  # type: ignore[assignment]
+    time.time, time.monotonic, time.clock_gettime = clock, loop.time, lambda _: loop.time()
     Attempt.__hash__ = number  # type: ignore[assignment]
+    for module, _ in polling:
+        module.EVERY_S = POLL_S  # type: ignore[attr-defined]
     try:
         yield
     finally:
         random.setstate(state)
-        secrets.token_hex = token_hex
-        slots.time, reporter.time = times
+        secrets.token_hex, secrets.randbits = tokens
+        time.time, time.monotonic, time.clock_gettime = times
         Attempt.__hash__ = hashed  # type: ignore[assignment]
+        for module, seconds in polling:
+            module.EVERY_S = seconds  # type: ignore[attr-defined]

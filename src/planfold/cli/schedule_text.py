@@ -15,7 +15,7 @@ from planfold.instants import zone_of
 
 if TYPE_CHECKING:
     from planfold.runtime.occurrences import ScheduledBy
-    from planfold.runtime.schedules import ScheduleView
+    from planfold.runtime.schedule_view import ScheduleView
 
 UPCOMING: Final = 3
 _CATCH_UP: Final = {
@@ -80,7 +80,8 @@ def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
     if view.fault:
         lines.append([(f"  a plan was not submitted: {clean(view.fault)}", "bad")])
     if view.approved_by is None:
-        lines.append([("  each plan waits for approval", "ask")])
+        words = command_line(db, "schedule", "edit", view.name, "--yes")
+        lines.append([("  each plan waits for approval; approve all: ", "ask"), (words, "busy")])
     approved = f"approved by {clean(view.approved_by)}, " if view.approved_by else ""
     lines.append([(f"  {approved}revision {view.revision_hash}", "dim")])
     if view.submitted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -319,13 +320,28 @@ async def unserved_here(app: App, fold: PlanFold, worker: Worker | None = None) 
     return await unserved(app.store, app.executors, fold.plan_id, fold.state, owner)
 
 
+@contextmanager
+def settled() -> Iterator[None]:
+    """Inside the block the garbage collector does not look through what was loaded before: modules
+    and tools stay. Does nothing where the program has frozen objects."""
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 @asynccontextmanager
 async def at_work(worker: Worker, stop: Stop, *, drain_s: float = 0.0) -> AsyncIterator[None]:
     """Run the worker inside the block. On leaving, running tasks get ``drain_s`` seconds to end;
     another signal ends that wait."""
     await worker.__aenter__()
     try:
-        yield
+        with settled():
+            yield
     finally:
         stop.again.clear()
         stopping = asyncio.create_task(worker.stop(drain_s=drain_s))

@@ -11,7 +11,13 @@ import msgspec
 from planfold.drafting.draft import Limits
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import unicode_fault
-from planfold.planner.references import find_references, has_references, unescape, whole_reference
+from planfold.planner.references import (
+    OCCURRENCE,
+    find_references,
+    has_references,
+    unescape,
+    whole_reference,
+)
 from planfold.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -182,7 +188,8 @@ class _Seen:
         if isinstance(item, str):
             if "$" not in item:
                 return item
-            if whole_reference(item):
+            whole = whole_reference(item)
+            if whole is not None and whole.target != OCCURRENCE:
                 self._whole.add(path)
             elif find_references(item):
                 self._partly.add(path)

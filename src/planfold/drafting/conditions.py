@@ -14,7 +14,7 @@ from planfold.planner.conditions import (
     check_condition,
     read_condition,
 )
-from planfold.planner.references import Reference
+from planfold.planner.references import OCCURRENCE, Reference
 from planfold.planner.tasks import RunIf
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ConditionChecks:
         self._faults.add(excerpt(message, 300), task=name, field=_FIELD, fix=excerpt(fix, 300))
 
     def _type_of(self, reference: Reference) -> Type | None:
-        if reference.about == "status":
+        if reference.about == "status" or self._is_time(reference):
             return "string"
         plain = not reference.path and reference.needs_result
         return "string" if plain and self._results.is_question(reference.target) else None
@@ -88,3 +88,6 @@ class ConditionChecks:
             message = f"{reference.text} is never {asked[1]} where this task runs"
             fix = "add run_if: failed (or ended), or let that task have on_failure: continue"
             self._add(name, message, fix)
+
+    def _is_time(self, reference: Reference) -> bool:
+        return reference.target == OCCURRENCE and OCCURRENCE not in self._numbered.labels

@@ -15,6 +15,7 @@ from planfold.drafting.result_fields import ResultChecks
 from planfold.drafting.shape import task_name
 from planfold.planner.references import (
     ITEM,
+    OCCURRENCE,
     OF_UNDO,
     PARAMS,
     SELF,
@@ -79,6 +80,10 @@ class Numbered:
     def _check_label(self, task: TaskDraft, task_id: int, place: int, faults: Faults) -> None:
         if task.label is None:
             return
+        if task.label == OCCURRENCE:
+            message = f"{quoted(OCCURRENCE)} is what the time of a plan is called"
+            fault_of = self.names[place]
+            faults.add(message, task=fault_of, field="label", fix="use another label")
         if task.label in self.labels:
             message = f"{quoted(task.label)} is also the label of another task"
             message += f" (id {quoted(self.labels[task.label])})"
@@ -130,7 +135,7 @@ class Links:
                 value,
                 lambda target: (
                     target in known
-                    or self._of_element(place, target)
+                    or self._is_no_task(place, target)
                     or self._numbered.find(target) is not None
                 ),
             ):
@@ -139,10 +144,11 @@ class Links:
                 self._faults.add(message, task=name, field=field, fix=doubtful.fix)
             found = find_references(value)
             for reference in {each.text: each for each in found}.values():
-                if reference.target not in known and not self._of_element(place, reference.target):
+                if reference.target not in known and not self._is_no_task(place, reference.target):
                     self._results.check(reference, self._numbered.names[place], field)
             for target, reference in _first_of_each(found).items():
-                if target in known or self._of_element(place, target):
+                if target in known or self._is_no_task(place, target):
+                    self._check_time(place, reference, field)
                     continue
                 shown = excerpt(target) if target.isdecimal() else quoted(target)
                 message = f"{excerpt(reference.text)}: there is no task {shown}"
@@ -168,7 +174,7 @@ class Links:
     def add_list(self, place: int, text: str) -> None:
         """Link the list of a map."""
         whole = whole_reference(text)
-        if whole is not None and whole.target not in ITEM:
+        if whole is not None and whole.target not in (*ITEM, OCCURRENCE):
             message = f"{excerpt(whole.text)}: there is no task {quoted(whole.target)}"
             self._link(place, whole.target, "for_each", message, whole)
             self._check_list(whole, self._numbered.names[place])
@@ -191,7 +197,8 @@ class Links:
         checks = ConditionChecks(self._numbered, self._results, self._faults)
         for reference in checks.read(text, name):
             target = reference.target
-            if self._of_element(place, target):
+            if self._is_no_task(place, target):
+                self._check_time(place, reference, "when")
                 continue
             shown = excerpt(target) if target.isdecimal() else quoted(target)
             message = f"{excerpt(reference.text)}: there is no task {shown}"
@@ -215,8 +222,17 @@ class Links:
             if by is not None:
                 self._check_has_result(parent, by, name, field)
 
-    def _of_element(self, place: int, target: str) -> bool:
+    def _is_no_task(self, place: int, target: str) -> bool:
+        """Whether the target is the element of a map, or the time that the plan runs for."""
+        if target == OCCURRENCE:
+            return target not in self._numbered.labels
         return target in ITEM and self._numbered.tasks[place].for_each is not None
+
+    def _check_time(self, place: int, reference: Reference, field: str) -> None:
+        if reference.target == OCCURRENCE and reference.about:
+            message = f"{excerpt(reference.text)}: a time has no {reference.about}"
+            name, fix = self._numbered.names[place], f"write ${OCCURRENCE}"
+            self._faults.add(message, task=name, field=field, fix=fix)
 
     def _suggest(self, target: int | str, *, is_reference: bool) -> str:
         text = str(target)[:100] if isinstance(target, str) else ""
@@ -224,7 +240,8 @@ class Links:
             return "a plan with parameters declares them in params; or write $$ for a dollar sign"
         if text in ITEM and is_reference:
             return "only a task with for_each has an element; or write $$ for a dollar sign"
-        near = "" if text.isdecimal() else self._faults.nearest(text, self._numbered.labels)
+        names = [*self._numbered.labels, OCCURRENCE] if is_reference else self._numbered.labels
+        near = "" if text.isdecimal() else self._faults.nearest(text, names)
         fix = near or self._overview
         if not is_reference:
             return fix

@@ -12,6 +12,7 @@ from planfold.planner.conditions import references_of
 from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item, source_of, written_list
 from planfold.planner.references import (
     ITEM,
+    OCCURRENCE,
     find_references,
     references_in,
     rename_whole,
@@ -39,7 +40,7 @@ def check_map(task: TaskDraft, name: str, faults: Faults) -> None:
             fix = "write it as JSON in quotes, with \\u0024 for a dollar sign"
             message = "a list that is written out holds no references"
             faults.add(message, task=name, field="for_each", fix=fix)
-    elif whole is None or whole.about or whole.target in ITEM:
+    elif whole is None or whole.about or whole.target in (*ITEM, OCCURRENCE):
         message = f"{excerpt(written)} is not a reference to a list"
         fix = "write one reference, such as $fetch.invoices, or the list itself"
         faults.add(message, task=name, field="for_each", fix=fix)

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from planfold.planner.references import (
+    OCCURRENCE,
     Reference,
     references_in,
     step_text,
@@ -26,6 +27,7 @@ _BRACED: Final = re.compile(
     r"\$\$|\$\{(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
     r"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{1,9}\])*)\}"
 )
+_FIELD: Final = re.compile(r"\.\w+|\[[^\]\n]{0,60}\]?")
 _DEFAULT: Final = re.compile(r"(?:\?(?:\.[A-Za-z0-9_]+|\[[^\]\n]*\])*)?\s*\?\?")
 _DEFAULTS: Final = (
     'write the default as 0, "text", true, false, null, [] or {}, or $$ for a dollar sign'
@@ -68,6 +70,12 @@ def _in_text(text: str, is_task: Callable[[str], bool]) -> Iterator[DoubtfulRefe
             continue
         if start == 0 and _DEFAULT.match(text, end) and whole_reference(text) is None:
             yield DoubtfulReference(text, "the default is not a short JSON value", _DEFAULTS)
+            continue
+        if reference.target == OCCURRENCE:
+            field = None if reference.path else _FIELD.match(text, end)
+            if field is not None:
+                fix = f"write ${OCCURRENCE}.date, or another character between them"
+                yield DoubtfulReference(reference.text + field[0], "a time has only a date", fix)
             continue
         behind = _BEHIND.match(text, end)
         if behind is not None:

@@ -49,7 +49,8 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "The tool's arguments, as its schema asks. Texts in them may refer to the results of "
             "other tasks: $1, $1.field, $build.items[0].id; $$ is a dollar sign. A reference "
             "implies a dependency. $1? is null where task 1 has no result, $1.n ?? 0 has a "
-            "default, and $1:status and $1:error are about the task."
+            "default, and $1:status and $1:error are about the task. $occurrence is the time that "
+            "the plan is for (of a schedule: that of the occurrence), $occurrence.date its day."
         ),
         "depends_on": "Ids or labels of the tasks that must be completed before this one starts.",
         "attachments": "Links, images and files that belong to the task.",

@@ -228,6 +228,12 @@ class EventStore(Protocol):
         """From now on notify ``wakeup`` when another process has written."""
         ...
 
+    async def lock_stream(self, aggregate_id: str) -> Callable[[], None]:
+        """Wait until no other process holds the lock of this stream, and take it; returns what
+        releases it. Nothing depends on it: it spares conflicts where several processes decide on
+        one stream. Where it is not to be had soon, the call returns without it."""
+        ...
+
     async def version(self, aggregate_id: str) -> int:
         """The version of a stream; 0 where there is none."""
         ...

@@ -265,6 +265,10 @@ class TaskQueue(Protocol):
         """How many tasks of all streams wait and are leased."""
         ...
 
+    async def waiting(self, upto: int) -> int:
+        """How many tasks wait for a worker, counted up to so many."""
+        ...
+
     async def upcoming(
         self,
         limit: int,

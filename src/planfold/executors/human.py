@@ -5,6 +5,7 @@ from __future__ import annotations
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.planner.commands import NeedsClarification
+from planfold.planner.occurrence import with_occurrence
 from planfold.planner.tasks import place_of
 
 
@@ -13,7 +14,7 @@ class HumanExecutor:
 
     async def execute(self, context: TaskContext) -> Outcome:
         """Ask at once; the attempt ends, and no worker is held while the person works."""
-        lines = [context.task.description]
+        lines = [with_occurrence(context.plan, context.task.description)]
         lines += [f"Attached: {place_of(item)}" for item in context.task.attachments]
         lines.append(
             "No model is set up to do this. Please do it, then answer with "

@@ -12,7 +12,8 @@ from planfold.errors import ConfigurationError
 from planfold.planner.conditions import ConditionFault, about_element, holds
 from planfold.planner.events import TaskStatusUpdated
 from planfold.planner.items import index_of, map_of
-from planfold.planner.references import ARGUMENTS, SELF, Facts, ReferenceFault
+from planfold.planner.occurrence import occurrence_of
+from planfold.planner.references import ARGUMENTS, OCCURRENCE, SELF, Facts, ReferenceFault
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.undone import UNDO
@@ -78,6 +79,8 @@ def results_of(state: PlannerState, of: Task | None = None) -> Callable[[int | s
     item = 0 if of is None else of.spec.undoes or of.spec.id
 
     def result(task_id: int | str) -> object:
+        if task_id == OCCURRENCE:
+            return occurrence_of(state)
         if task_id == SELF:
             return state.tasks[item].result
         if task_id == ARGUMENTS:

@@ -138,7 +138,9 @@ ExecutorEvent = (
 class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Begin a plan of checked tasks; ``approved_by`` skips the wait for approval. The tasks of
     ``pause_before`` get break-points. ``tags`` are words to find the plan by: up to 20, each of up
-    to 50 letters, digits and ``. _ : / = -``. ``parent`` is the task whose sub-plan it is."""
+    to 50 letters, digits and ``. _ : / = -``. ``parent`` is the task whose sub-plan it is.
+    ``occurrence`` is the time that the plan is for, with its offset from UTC, as in
+    ``2026-12-01T02:00:00+01:00``; where it is empty, that is the time at which it begins."""
 
     title: str
     tasks: tuple[TaskSpec, ...]
@@ -148,6 +150,7 @@ class Initialize(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     pause_before: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
     parent: ParentTask | None = None
+    occurrence: str = ""
 
 
 class HandleExecutorEvent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):

@@ -39,7 +39,7 @@ LOOPS: Final = ("all", "exists", "exists_one")
 FUNCTIONS: Final = (
     *LOOPS,
     *("contains", "startsWith", "endsWith", "matches", "size", "has"),
-    *("bool", "double", "duration", "dyn", "int", "string", "timestamp"),
+    *("bool", "double", "duration", "dyn", "int", "string", "timestamp", "getDayOfWeek"),
 )
 _SHOWN: Final = 60  # characters of a value in a message
 

@@ -16,7 +16,9 @@ PlanOutcome = Literal["completed", "failed", "cancelled"]
 
 
 class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The plan begins; where it is a sub-plan, as a task of its ``parent``."""
+    """The plan begins; where it is a sub-plan, as a task of its ``parent``. ``occurrence`` is the
+    time that a schedule began it for, as in ``2026-12-01T02:00:00+01:00``; where it is empty, the
+    plan is for the time of this event."""
 
     title: str
     goal: str
@@ -25,6 +27,7 @@ class TasksPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     config: PlannerConfig = PlannerConfig()
     tags: tuple[str, ...] = ()
     parent: ParentTask | None = None
+    occurrence: str = ""
 
 
 class PlanApproved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

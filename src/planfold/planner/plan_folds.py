@@ -18,6 +18,7 @@ from planfold.planner.events import (
     TasksPlanned,
 )
 from planfold.planner.maps import items_of
+from planfold.planner.occurrence import occurrence_of
 from planfold.planner.state import PlannerState, forget_parents, must_have_begun
 from planfold.planner.sub_plans import leave_family
 from planfold.planner.task_folds import answered
@@ -30,7 +31,7 @@ def planned(state: PlannerState, event: TasksPlanned) -> None:
         raise CorruptLog("the plan was initialized twice")
     state.title, state.goal, state.config = event.title, event.goal, event.config
     state.budget, state.tags = event.config.budget, event.tags
-    state.parent = event.parent
+    state.parent, state.occurrence = event.parent, event.occurrence
     state.initial_hash = state.revision_hash = event.revision_hash
     state.created_at = state.updated_at
     _add(state, event.tasks)
@@ -95,6 +96,7 @@ def forked(state: PlannerState, event: PlanForked) -> None:
     state.origins = ((event.origin, event.version), *state.origins)
     state.prepared, state.checkpoints = dict(event.prepared), {}
     state.paused, state.breakpoints = None, {}
+    state.occurrence = occurrence_of(state)  # before the fork gets a beginning of its own
     state.created_at = state.updated_at
     state.version = 0
 

@@ -6,6 +6,8 @@
     "$$" is a literal dollar
 
 In the task of a map, ``$item`` is an element of its list and ``$index`` its place, from 0.
+``$occurrence`` is the time that the plan runs for, and ``$occurrence.date`` its day: what follows
+these is text.
 
 ``:status`` and ``:error`` are about the task, not in its result. A partial reference is a text of
 its own: ``$1?`` is null where task 1 has no result, and ``$1.total ?? 0`` is 0 where there is no
@@ -34,7 +36,9 @@ _QUOTED: Final = r'"(?:[^"\\\x00-\x1f]|\\.)*"'
 LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TARGET: Final = r"(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
 _ABOUT: Final = r"(?P<about>:(?:status|error)(?![A-Za-z0-9_-]))"
-_PATH: Final = rf"(?P<path>(?:\.[A-Za-z0-9_]+|\[-?[0-9]{{1,9}}\]|\[{_QUOTED}\])*)"
+_DATE: Final = r"(?:\.date(?![A-Za-z0-9_])|\[\"date\"\])"
+_STEPS: Final = rf"(?:\.[A-Za-z0-9_]+|\[-?[0-9]{{1,9}}\]|\[{_QUOTED}\])"
+_PATH: Final = rf"(?P<path>(?<=\$occurrence){_DATE}?|(?<!\$occurrence){_STEPS}*)"
 _TEXT: Final = rf"{_QUOTED}|'(?:[^'\\\x00-\x1f]|\\.)*'"
 _NUMBER: Final = r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _DEFAULT: Final = rf"(?P<default>{_TEXT}|{_NUMBER}|true|false|null|\[\]|\{{\}})"
@@ -52,6 +56,7 @@ ITEM: Final = ("item", "index")  # targets that name the element that an item is
 SELF: Final = "self"  # targets in the call that undoes a task: its result,
 ARGUMENTS: Final = "arguments"  # and what its tool was called with
 OF_UNDO: Final = (SELF, ARGUMENTS)
+OCCURRENCE: Final = "occurrence"  # the target that names the time that the plan runs for
 PARAMS: Final = "params"  # the target that names the parameters of a plan that is not compiled yet
 _MAX_NAMED: Final = 12  # names listed in a fault, so that it stays readable
 
@@ -305,6 +310,9 @@ def _task_id(reference: Reference) -> int:
 
 
 def _follow(reference: Reference, results: Callable[[int | str], Any]) -> Any:
+    if reference.target == OCCURRENCE:
+        time = str(results(OCCURRENCE))
+        return time.partition("T")[0] if reference.path else time
     of_item = reference.target in ITEM
     named = of_item or reference.target in (*OF_UNDO, PARAMS)
     target = reference.target if named else _task_id(reference)

@@ -27,7 +27,7 @@ from planfold.planner.items import (
     source_of,
     written_list,
 )
-from planfold.planner.references import ITEM, whole_reference
+from planfold.planner.references import ITEM, OCCURRENCE, whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.steps import out_of_budget
 from planfold.planner.structure import dangling, find_cycles
@@ -120,7 +120,7 @@ def _check_references(spec: TaskSpec) -> None:
         raise CommandRejected(f"the condition of task {spec.id} {fault}") from None
     for reference in references:
         target = reference.target
-        if target in ITEM and spec.for_each is not None:
+        if target == OCCURRENCE or (target in ITEM and spec.for_each is not None):
             continue
         if not target.isdecimal() or len(target) > 18 or int(target) not in spec.depends_on:
             raise CommandRejected(

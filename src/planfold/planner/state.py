@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,8 @@ from planfold.planner.graph import Schedule
 from planfold.planner.items import STRIDE
 from planfold.planner.questions import Question
 from planfold.planner.tasks import ParentTask, Pause, PlanStatus, Task, TaskStatus
+
+RUNNING: Final = PlanStatus.Running  # looking up a member takes time
 
 
 class PlannerState(msgspec.Struct, dict=True):
@@ -59,6 +61,7 @@ class PlannerState(msgspec.Struct, dict=True):
     parent: ParentTask | None = None  # of a sub-plan
     end_reported: bool = False  # to the parent, for this attempt of its task
     tags: tuple[str, ...] = ()  # sorted
+    occurrence: str = ""  # of a plan that a schedule began: see TasksPlanned
     version: int = 0  # of the plan's own events; 0 also in what a fork begins with
     created_at: float = 0.0  # when the first event and the last one were recorded (seconds since
     updated_at: float = 0.0  # the epoch; 0.0: not known)
@@ -118,7 +121,7 @@ class PlannerState(msgspec.Struct, dict=True):
     def _while_it_lasts(self) -> PlanStatus:
         schedule = self.schedule
         if not (self.questions or self.paused or self.breakpoints):
-            return PlanStatus.Running
+            return RUNNING
         if self.paused is not None:
             return PlanStatus.Running if schedule.slots else PlanStatus.Paused
         if not schedule.idle:

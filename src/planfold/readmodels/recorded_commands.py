@@ -291,10 +291,11 @@ def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Com
     approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)
     approved_by = approval.by if approval is not None else None
     match first.event:
-        case e.TasksPlanned(title, goal, tasks, _, config, tags, parent):
+        case e.TasksPlanned(title, goal, tasks, _, config, tags, parent, occurrence):
             paused = [event.task_ids for event in events if isinstance(event, e.PlanPaused)]
             before = paused[0] if paused else ()
-            return c.Initialize(title, tasks, goal, config, approved_by, before, tags, parent)
+            about = (before, tags, parent, occurrence)
+            return c.Initialize(title, tasks, goal, config, approved_by, *about)
         case e.PlanApproved(revision_hash, by):
             return c.ApprovePlan(revision_hash, by)
         case e.PlanRevised((), (spec,)) if spec.drafts:

@@ -39,6 +39,8 @@ _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
     TaskSpec: {"route", "on_failure", "run_if"},
     ForEach: {"on_item_failure"},
     PlannerConfig: {"route_limits", "model", "profile", "undo"},
+    c.Initialize: {"occurrence"},
+    e.TasksPlanned: {"occurrence"},
     e.ClarificationRequested: {"then"},
     e.ClarificationReceived: {"leads_to"},
     e.TaskStatusUpdated: {"skip_reason"},

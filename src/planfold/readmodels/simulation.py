@@ -32,6 +32,7 @@ from planfold.planner.events import (
     TaskDispatched,
     WaitStarted,
 )
+from planfold.planner.occurrence import occurrence_of
 from planfold.planner.planner import Planner
 from planfold.planner.questions import GO_ON
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskSpec, TaskStatus, in_words
@@ -104,7 +105,8 @@ class _Play:
     def makespan(self, config: PlannerConfig) -> float:
         state = self._state
         specs = tuple(self._specs())
-        self._send(Initialize(state.title, specs, state.goal, config, approved_by="simulation"))
+        begin = Initialize(state.title, specs, state.goal, config, approved_by="simulation")
+        self._send(replace(begin, occurrence=occurrence_of(state)))
         while self._planner.state.outcome is None:
             for task in to_register(self._planner.state):
                 self._send(RegisterWait(task.id, task.attempt))

@@ -12,8 +12,9 @@ from planfold.eventstore.codec import EventType, event_types
 from planfold.handler import Handler
 from planfold.planner.planner import Planner
 from planfold.planner.upcasters import EVENTS, UPCASTERS
-from planfold.schedules.schedule import SCHEDULE_EVENTS, PlanSchedule
+from planfold.schedules.events import SCHEDULE_EVENTS
 from planfold.schedules.schedule import STREAM as SCHEDULE_STREAM
+from planfold.schedules.schedule import PlanSchedule
 from planfold.signals.inbox import INBOX_EVENTS, SignalInbox
 from planfold.signals.inbox import STREAM as SIGNAL_STREAM
 

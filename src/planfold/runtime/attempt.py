@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from planfold.eventstore.queue import Lease
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import CUT_OFF, Executor, Outcome
@@ -187,6 +189,13 @@ def _failure(fault: BaseException) -> Outcome:
 def identity(lease: Lease) -> tuple[str, int, int, int]:
     """Aggregate, task, attempt and epoch of a lease."""
     return lease.aggregate_id, lease.task_id, lease.attempt, lease.epoch
+
+
+def by_own_clock(lease: Lease, asked: float, answered: float) -> Lease:
+    """A lease that was claimed between these times of this process's clock. That of a database
+    server may be another one, and may have been set since this process heard of it."""
+    claimed_at = min(max(lease.claimed_at, asked), answered)
+    return lease if claimed_at == lease.claimed_at else replace(lease, claimed_at=claimed_at)
 
 
 def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:

@@ -158,6 +158,16 @@ class Dispatcher:
 
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
+        if mailbox.contended and mailbox.durable:
+            self._lookups.start(mailbox, tuple(mailbox.waiting), self._lock(mailbox))
+        else:
+            self._decide_waiting(mailbox)
+
+    async def _lock(self, mailbox: Mailbox) -> None:
+        await mailbox.lock(self._store)
+        self._decide_waiting(mailbox)
+
+    def _decide_waiting(self, mailbox: Mailbox) -> None:
         letters, look_up = mailbox.take(self._store)
         if not letters:
             self._decided(mailbox)
@@ -229,8 +239,10 @@ class Dispatcher:
     def _rest(self, mailbox: Mailbox) -> None:
         if mailbox.deciding:
             return
-        if mailbox.held and mailbox.durable:
-            mailbox.rest()
+        if mailbox.durable:
+            mailbox.unlock()
+            if mailbox.held:
+                mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox)
         elif mailbox.handler is not None and not mailbox.version:

@@ -16,14 +16,14 @@ from typing import Any
 
 from planfold.errors import CorruptLog, PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
-from planfold.eventstore.queue import Lease
+from planfold.eventstore.queue import Lease, Suspects
 from planfold.eventstore.wakeup import WORK
-from planfold.runtime.attempt import Attempt, Key, cancel_tasks, heed, identity
+from planfold.runtime.attempt import Attempt, Key, by_own_clock, cancel_tasks, heed, identity
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.share import WorkShare
-from planfold.runtime.slots import Reserved, Slots
+from planfold.runtime.slots import Reserved, Slots, reserved
 from planfold.runtime.worker_loop import EVERY_S
 
 RENEW_EVERY_S = 10.0
@@ -49,10 +49,8 @@ class Leases:
         enter: Callable[[], Awaitable[None]],
         trouble: Callable[[PlanfoldError], None],
     ) -> None:
-        self._store = store
-        self._queue = store.queue
-        self._owner = slots.owner
-        self._slots = slots
+        self._store, self._queue = store, store.queue
+        self._slots, self._owner = slots, slots.owner
         self._runner = runner
         self._enter = enter
         self._trouble = trouble
@@ -62,8 +60,8 @@ class Leases:
         self._ended: set[Reserved] = set()  # since the queue was last asked
         self._surplus: deque[Lease] = deque()  # claimed, but commits took their places first
         self._barred: set[str] = set()  # plans that cannot be worked on here
-        self._entered = False
-        self._doubt = False
+        self._entered = self._doubt = False
+        self._fresh = True  # it has never left, so it holds nothing that is not renewed in time
         self._full = False  # the last claim left tasks behind
         self._opens_in = EVERY_S  # seconds after which a limit may give a task a place
         self._renewed_at = 0.0, 0.0  # loop time and the store's clock
@@ -87,7 +85,7 @@ class Leases:
         loop = asyncio.get_running_loop()
         self._note_standstill(loop.time())
         if self._last_round is None:
-            self._renewed_at = loop.time(), 0.0
+            self._renewed_at = loop.time(), self._store.clock() if self._fresh else 0.0
         give_up_at = self._renewed_at[0] + GIVE_UP_RENEWING_S
         try:
             async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
@@ -163,13 +161,13 @@ class Leases:
         kept = set(map(identity, self._surplus))
         self._surplus = deque(lease for lease in leases if identity(lease) in kept)
         for lease in leases:
-            if _reserved(lease) not in known:
+            if reserved(lease) not in known:
                 await self._adopt(lease)
 
     def _known(self) -> set[Reserved]:
         attempts = (*self._running.values(), *self._ending)
-        mine = {_reserved(a.lease) for a in attempts if not a.basis.failed}
-        return mine | set(map(_reserved, self._surplus)) | self._slots.reserved
+        mine = {reserved(a.lease) for a in attempts if not a.basis.failed}
+        return mine | set(map(reserved, self._surplus)) | self._slots.reserved
 
     async def _adopt(self, lease: Lease) -> None:
         """A task that is leased to this worker but never began here."""
@@ -192,28 +190,30 @@ class Leases:
     async def _claim(self) -> None:
         slots, self._opens_in = self._slots, EVERY_S
         self._begin_surplus()
-        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
-        left = await self._share.review(asyncio.get_running_loop().time(), kinds)
-        free = slots.free
-        self._full = free < 1
+        self._full = slots.free < 1
         if not slots.open:
             return  # what is claimed while draining would only be interrupted
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
-        if free < 1 and slots.waiting and slots.turns is None:
+        if slots.free < 1 and slots.waiting and slots.turns is None:
             slots.bound(self._half())  # else commits fill every place before the next claim
-        most = free if left else min(free, slots.wanted)
+        kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
+        most = await self._share.claimable(asyncio.get_running_loop().time(), kinds)
         if most < 1 or slots.alone:
             return
-        leases = await self._queue.claim(self._owner, most, suspects="no", **self._served())
-        if left and leases:
-            self._share.withdraw()
-        self._full = len(leases) == most
+        leases = await self._granted(most, "no")
+        self._share.claimed(len(leases))
+        self._full = len(leases) == most and not self._share.leaves
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
         self._begin_surplus()
         self._opens_in = EVERY_S if self._full else await self._queue.opens_in() or EVERY_S
+
+    async def _granted(self, most: int, suspects: Suspects) -> list[Lease]:
+        asked, served = self._store.clock(), self._served()
+        leases = await self._queue.claim(self._owner, most, suspects=suspects, **served)
+        return [by_own_clock(lease, asked, self._store.clock()) for lease in leases]
 
     def _half(self) -> int:
         return max(1, self._slots.concurrency // 2)
@@ -225,7 +225,7 @@ class Leases:
         leases: list[Lease] = []
         try:
             if await self._queue.waiting_suspects(self._owner, **self._served()):
-                leases = await self._queue.claim(self._owner, 1, suspects="only", **self._served())
+                leases = await self._granted(1, "only")
         finally:
             self._slots.alone = bool(leases)
         self._begin_all(leases)
@@ -282,13 +282,14 @@ class Leases:
         except Exception as fault:
             self._note(attempt.lease, fault)
         finally:
-            self._done(attempt)
             if attempt.to_release is None:
                 self._forget(attempt)
                 if attempt.lease.limits:  # they may have a place now
                     self._store.wakeup.notify(WORK)
-            elif not self._stopping:
-                self._doubts()  # the next round gives it back
+            else:
+                self._done(attempt)
+                if not self._stopping:
+                    self._doubts()  # the next round gives it back
 
     def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
         for task_id in task_ids:
@@ -312,7 +313,7 @@ class Leases:
     def _forget(self, attempt: Attempt) -> None:
         self._ending.discard(attempt)
         if not attempt.basis.failed:
-            self._ended.add(_reserved(attempt.lease))
+            self._ended.add(reserved(attempt.lease))
 
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""
@@ -390,10 +391,6 @@ class Leases:
                 await self._give_back()
                 await self._compare(self._queue.renew)
         finally:
-            self._entered = self._stopping = False  # the worker may be entered again
+            self._entered = self._stopping = self._fresh = False  # it may be entered again
             self._last_round = None
             await asyncio.wait_for(self._queue.leave(self._owner), REPORT_S)
-
-
-def _reserved(lease: Lease) -> Reserved:
-    return lease.aggregate_id, lease.task_id, lease.attempt

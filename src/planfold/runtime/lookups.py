@@ -43,7 +43,7 @@ async def known_commands(
 ) -> KnownCommands | None:
     """Load the state that ``letters`` are decided on, and find the command ids that are recorded.
     None where one of them begins a fork: they have to be decided one by one."""
-    if not mailbox.current(store):
+    if mailbox.wary or not mailbox.current(store):
         await mailbox.load(store, letters)
     if mailbox.begins_with_one_of(letters):
         return None

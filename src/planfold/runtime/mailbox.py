@@ -23,7 +23,7 @@ SNAPSHOT_AT_END = 1_000  # events, where a long stream has ended: people look at
 NOTABLE_BYTES = 64 * 1024  # by which a state grows or shrinks before that is noted
 RATE_AFTER_S = 0.01
 KEEP_EVERY = 300  # events between two states that are kept in memory
-WARY_COMMITS = 20  # after one that failed: another process may write here, or the store be away
+WARY_COMMITS = 20  # after one that failed, or while other processes write here again and again
 UNKNOWN = -1  # no generation of a store
 
 
@@ -62,8 +62,10 @@ class Mailbox:
         self._contended = False
         self._to_rate: asyncio.TimerHandle | None = None  # a state that was loaded
         self._folds_all = False  # its snapshot turned out to be of no use
+        self._alone_for = WARY_COMMITS  # commits since another process was seen to write here
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
+        self._unlock: Callable[[], None] | None = None
         self._rested: asyncio.Event | None = None  # of those who wait for that
 
     @property
@@ -74,6 +76,11 @@ class Mailbox:
     @property
     def busy(self) -> bool:
         return self.deciding or not self.durable
+
+    @property
+    def contended(self) -> bool:
+        """Whether to take the lock of the stream before the next decision."""
+        return self.wary > 0 and self._unlock is None
 
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
         """The letters of the next round, and whether the log has to be read before they can be
@@ -88,7 +95,10 @@ class Mailbox:
         letters = waiting
         if not self.version:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
-        if self.handler is None or self.alone or any(le.body_hash for le in letters):
+        idempotent = [le for le in letters if le.body_hash]
+        if self.handler is None or self.alone or idempotent:
+            return letters, True
+        if self.wary:  # the log says what others have written
             return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
@@ -109,8 +119,21 @@ class Mailbox:
             self.one_by_one += len(left)
 
     def current(self, store: EventStore) -> bool:
-        """Whether no other process has written since the state was that of the log."""
+        """Whether no other process has written since the state was that of the log, as far as is
+        known here."""
         return self.generation == store.generation(self.aggregate_id)
+
+    async def lock(self, store: EventStore) -> None:
+        """Keep other processes from deciding on this stream until :meth:`unlock`: they do it at
+        the same time, and only one of them could commit it."""
+        if self._unlock is None:
+            self._unlock = await store.lock_stream(self.aggregate_id)
+
+    def unlock(self) -> None:
+        """All that was decided is in the log, or given up."""
+        unlock, self._unlock = self._unlock, None
+        if unlock is not None:
+            unlock()
 
     async def read(self, store: EventStore, *, partly: bool = False) -> Handler[Any, Any]:
         """The state in the log, for a reader: without what is not committed yet. ``partly``: the
@@ -167,6 +190,9 @@ class Mailbox:
             raise
         if self.version != before:
             self.head = {}
+            if self._alone_for < WARY_COMMITS:
+                self.wary = WARY_COMMITS
+            self._alone_for = 0
         return self.handler
 
     async def _fold(self, store: EventStore) -> Handler[Any, Any]:
@@ -275,6 +301,7 @@ class Mailbox:
     def committed(self, commit: Commit, store: EventStore) -> None:
         """The decisions that were sent are in the log."""
         self.wary = max(self.wary - 1, 0)
+        self._alone_for += 1
         if self.handler is None:  # what came later was given up
             return
         self.head = commit.last.head
@@ -288,7 +315,7 @@ class Mailbox:
     def give_up(self) -> list[Letter]:
         """Drop the state and the open commit; returns the letters to decide again."""
         commit, self.open = self.open, None
-        self.wary = WARY_COMMITS
+        self.wary, self._alone_for = WARY_COMMITS, 0
         self.forget()
         return commit.fail() if commit is not None else []
 

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from planfold.errors import (
     CommandRejected,
@@ -24,22 +25,20 @@ from planfold.errors import (
 from planfold.eventstore.port import EventStore
 from planfold.executors.registry import Executors
 from planfold.handler import Handler
-from planfold.instants import in_utc
+from planfold.instants import in_utc, in_zone
 from planfold.planner.commands import Initialize
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.aggregate import PLAN, SCHEDULES
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import recordable_command
-from planfold.schedules.schedule import (
-    MOST_WAITING,
+from planfold.schedules.commands import (
     ConfirmSubmission,
     DecideOccurrences,
     Occurrence,
-    PlanSchedule,
-    ScheduleAdded,
     ScheduledPlan,
-    ScheduleState,
 )
+from planfold.schedules.events import ScheduleAdded
+from planfold.schedules.schedule import MOST_WAITING, PlanSchedule, ScheduleState
 
 if TYPE_CHECKING:
     from planfold.cron import Cron
@@ -97,7 +96,11 @@ class Occurrences:
         origin = {SCHEDULE: added.name}
         if begin.approved_by != added.plan.approved_by:
             origin[OTHER_REVISION] = added.plan.revision_hash
-        submissions = (self._submit(stream, begin, origin, each) for each in state.owed)
+        times = [_written(added, each) for each in state.owed]
+        submissions = (
+            self._submit(stream, replace(begin, occurrence=time), origin, each)
+            for each, time in zip(state.owed, times, strict=True)
+        )
         found = await asyncio.gather(*submissions, return_exceptions=True)
         for fault in found:
             if fault is not None:
@@ -230,6 +233,14 @@ def compiled(plan: ScheduledPlan, executors: Executors) -> Initialize:
     same = hash_revision(tasks) == plan.revision_hash
     approved_by = plan.approved_by if same else None
     return recordable_command(begin_plan(draft, tasks, plan.config, approved_by, (), plan.tags))
+
+
+def _written(added: ScheduleAdded, occurrence: Occurrence) -> str:
+    """The time that the plan of an occurrence is for, in the time zone of its schedule."""
+    try:
+        return in_zone(occurrence.at, added.tz)
+    except ValueError as fault:
+        raise ConfigurationError(f"the schedule {added.name!r}: {fault}") from None
 
 
 def _plan_id(name: str, at: float) -> str:

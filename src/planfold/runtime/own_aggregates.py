@@ -7,10 +7,10 @@ from typing import Any
 from planfold.handler import Handler
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.inputs import check_length, check_new_id
-from planfold.runtime.schedules import PlanSchedules
+from planfold.runtime.limits import LimitedPlans
 
 
-class OwnAggregates(PlanSchedules):
+class OwnAggregates(LimitedPlans):
     """Plans, and what a program records of its own beside them."""
 
     async def send_to(

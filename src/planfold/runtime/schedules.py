@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from planfold.choices import wrong_choice
 from planfold.errors import CommandRejected, ConfigurationError, NotFound
@@ -26,67 +27,27 @@ from planfold.runtime.occurrences import (
     ended_before,
     schedule_state,
 )
-from planfold.schedules.schedule import (
+from planfold.runtime.schedule_view import ScheduleView, view_of
+from planfold.schedules.commands import (
     AddSchedule,
     CatchUp,
-    OccurrencesDecided,
+    EditSchedule,
     Overlap,
     PauseSchedule,
     RemoveSchedule,
     RunSchedule,
-    ScheduleAdded,
     ScheduleCommand,
     ScheduledPlan,
-    ScheduleState,
     UnpauseSchedule,
-    schedule_id,
 )
+from planfold.schedules.events import OccurrencesDecided, ScheduleAdded
+from planfold.schedules.schedule import ScheduleState, schedule_id
+from planfold.tags import check_tags
 
 if TYPE_CHECKING:
     from planfold.drafting.draft import PlanDraft
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
-
-
-class ScheduleView(msgspec.Struct, frozen=True):
-    """A schedule as it is now. Times are seconds since the epoch, 0.0 where there is none.
-
-    ``next_at`` is its next occurrence (None: there is none, or it is ``paused``). ``previous`` is
-    the id of the last plan that began, for the time ``previous_at``. ``waiting`` occurrences wait
-    for its end; the plans ``starting`` are to be submitted by a worker. It has ``submitted`` so
-    many plans, and left out ``overlapped`` occurrences because the plan before had not ended. The
-    occurrences from ``missed_since`` on were missed and not made up for. ``fault`` is why the last
-    plan that could not be submitted was not. ``approved_by`` approved the tasks of
-    ``revision_hash``, in which its plans begin; where it is None, each waits for approval.
-
-    Example:
-        import planfold
-
-        async with planfold.open_app("sqlite:///plans.db") as app:
-            await app.add_schedule("nightly", "0 2 * * *", "1. Run `make`", approved_by="ada")
-            print((await app.schedule("nightly")).next_at)
-    """
-
-    name: str
-    cron: str
-    tz: str
-    catch_up: CatchUp
-    overlap: Overlap
-    title: str
-    revision_hash: str
-    approved_by: str | None
-    project: str
-    tags: tuple[str, ...]
-    paused: bool
-    next_at: float | None
-    previous: str
-    previous_at: float
-    waiting: int
-    starting: tuple[str, ...]
-    submitted: int
-    overlapped: int
-    missed_since: float
-    fault: str
 
 
 class PlanSchedules(PlanForking):
@@ -130,26 +91,71 @@ class PlanSchedules(PlanForking):
         """
         check_schedule(name, cron, tz, catch_up, overlap)
         next_at = _first(cron, tz, self.store.clock())
-        executors = self._executors()
-        if executors is None:
-            raise ConfigurationError(
-                "this App was opened with load=False, so it does not know the tools of the plan; "
-                "open it with load=True to add a schedule"
-            )
         wanted = ScheduledPlan(
-            {}, "", approved_by, config or self.planner_config(), (f"schedule={name}", *tags)
+            {}, "", approved_by, config or self.planner_config(), _tags(name, tags)
         )
-        draft = self._bound(plan, params or {})
-        scheduled = await asyncio.to_thread(_scheduled, draft, wanted, executors)
+        scheduled = await self._scheduled(plan, params or {}, wanted)
         added = AddSchedule(name, " ".join(cron.split()), tz, scheduled, next_at, catch_up, overlap)
         await self._change(name, added)
+        return await self.schedule(name)
+
+    async def edit_schedule(
+        self,
+        name: str,
+        *,
+        cron: str | None = None,
+        plan: PlanDraft | str | None = None,
+        tz: str | None = None,
+        catch_up: CatchUp | None = None,
+        overlap: Overlap | None = None,
+        params: Mapping[str, Any] | None = None,
+        approved_by: str | None = None,
+        tags: Iterable[str] | None = None,
+        by: str = "",
+    ) -> ScheduleView:
+        """Change what is given of a schedule; all else stays, also what happened to it. The
+        arguments are those of :meth:`add_schedule`. With another ``cron`` or ``tz`` it continues
+        with the first occurrence from now on. Plans that have begun stay as they are.
+
+        A ``plan`` replaces the former one: ``approved_by`` approves it, else each of its plans
+        waits for approval. ``approved_by`` without a plan approves the plan that the schedule has.
+
+        Raises:
+            InvalidPlan: with all faults; nothing is changed.
+            CommandRejected: ``cron``, ``tz`` or a choice is wrong, or there are ``params`` without
+                a ``plan``.
+            ConfigurationError: the tools are not known, because of ``load=False``.
+        """
+        added = await self._added(name)
+        if params and plan is None:
+            raise CommandRejected("params are the values of a plan; give the plan again with them")
+        new_cron = added.cron if cron is None else cron
+        new_tz = added.tz if tz is None else tz
+        check_schedule(name, new_cron, new_tz, catch_up or added.catch_up, overlap or added.overlap)
+        wanted = replace(
+            added.plan,
+            approved_by=approved_by or (None if plan is not None else added.plan.approved_by),
+            tags=added.plan.tags if tags is None else _tags(name, tags),
+        )
+        if plan is not None:
+            wanted = await self._scheduled(plan, params or {}, wanted)
+        edit = EditSchedule(
+            cron=" ".join(new_cron.split()),
+            tz=new_tz,
+            plan=wanted,
+            catch_up=catch_up,
+            overlap=overlap,
+            next_at=_first(new_cron, new_tz, self.store.clock()),
+            by=by,
+        )
+        await self._change(name, edit)
         return await self.schedule(name)
 
     async def schedules(self) -> list[ScheduleView]:
         """All schedules, by name."""
         heads = await self.store.heads(SCHEDULES.stream_id)
         found = [
-            _view(await schedule_state(self.dispatcher, head.aggregate_id))
+            view_of(await schedule_state(self.dispatcher, head.aggregate_id))
             for head in heads
             if not head.head.get("removed")
         ]
@@ -157,7 +163,7 @@ class PlanSchedules(PlanForking):
 
     async def schedule(self, name: str) -> ScheduleView:
         """The schedule of this name."""
-        view = _view(await self._state(name))
+        view = view_of(await self._state(name))
         assert view is not None
         return view
 
@@ -205,6 +211,19 @@ class PlanSchedules(PlanForking):
         """End a schedule. The plans that it submitted continue."""
         await self._change(name, RemoveSchedule(by))
 
+    async def _scheduled(
+        self, plan: PlanDraft | str, params: Mapping[str, Any], wanted: ScheduledPlan
+    ) -> ScheduledPlan:
+        """``wanted`` with this plan. Raises InvalidPlan, CommandRejected, ConfigurationError."""
+        executors = self._executors()
+        if executors is None:
+            raise ConfigurationError(
+                "this App was opened with load=False, so it does not know the tools of the plan; "
+                "open it with load=True to schedule a plan"
+            )
+        draft = self._bound(plan, params)
+        return await asyncio.to_thread(_scheduled, draft, wanted, executors)
+
     async def _change(self, name: str, command: ScheduleCommand) -> list[Any]:
         _check_name(name)
         try:
@@ -251,10 +270,10 @@ def _scheduled(draft: PlanDraft, wanted: ScheduledPlan, executors: Executors) ->
 
     compile_plan(draft, executors.toolbox)  # finds faults before it is written as JSON
     given = msgspec.json.decode(msgspec.json.encode(draft))
-    found = msgspec.structs.replace(wanted, draft=given)
+    found = replace(wanted, draft=given)
     begin = compiled(found, executors)
     Planner().process(begin)  # refuses what it would refuse later
-    return msgspec.structs.replace(found, revision_hash=hash_revision(begin.tasks))
+    return replace(found, revision_hash=hash_revision(begin.tasks))
 
 
 def check_schedule(
@@ -283,6 +302,13 @@ def check_schedule(
     _first(str(cron), str(tz), 0.0)
 
 
+def _tags(name: str, tags: Iterable[str]) -> tuple[str, ...]:
+    """Those of each plan of a schedule. Raises CommandRejected."""
+    found = tuple(dict.fromkeys((f"schedule={name}", *tags)))
+    check_tags(found)
+    return found
+
+
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise CommandRejected(
@@ -305,32 +331,3 @@ def _first(cron: str, tz: str, after: float) -> float:
 
 def _missing(name: str) -> NotFound:
     return NotFound(f"there is no schedule {name!r}").about("schedule")
-
-
-def _view(state: ScheduleState) -> ScheduleView | None:
-    added = state.added
-    if added is None:
-        return None
-    plan = added.plan
-    return ScheduleView(
-        name=added.name,
-        cron=added.cron,
-        tz=added.tz,
-        catch_up=added.catch_up,
-        overlap=added.overlap,
-        title=str(plan.draft.get("title", "")),
-        revision_hash=plan.revision_hash,
-        approved_by=plan.approved_by,
-        project=plan.config.project,
-        tags=plan.tags,
-        paused=state.paused,
-        next_at=None if state.paused else state.next_at,
-        previous=state.previous,
-        previous_at=state.previous_at,
-        waiting=len(state.waiting),
-        starting=tuple(each.plan_id for each in state.owed),
-        submitted=state.submitted,
-        overlapped=state.overlapped,
-        missed_since=state.missed_since,
-        fault=state.fault,
-    )

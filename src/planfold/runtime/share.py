@@ -26,49 +26,85 @@ RouteAndTool = tuple[str, str]
 
 
 class WorkShare:
-    """Sets ``slots.share``. ``pause`` is how many seconds the next look may wait, and ``others``
-    whether there were other workers at the last one."""
+    """Sets ``slots.share``. ``others`` are the workers that could run the same tasks, at the last
+    look; ``leaves``: of what waits, a part is left to them."""
 
     def __init__(self, queue: TaskQueue, slots: Slots) -> None:
         self._queue = queue
         self._slots = slots
-        self.others = False
-        self.pause = EVERY_S
+        self.others: list[WorkerRecord] = []
+        self.leaves = False
         self._look_at = 0.0  # loop time
         self._theirs = 0  # tasks of the others at the last look
         self._since = 0.0  # loop time since when tasks are left to them and they take none
+        self._refused = False  # for too long: they are to be claimed here
+        self._busy = False  # several tasks ran here at the last look
+        self._plenty_until = 0.0  # loop time until which enough waits for all
+
+    @property
+    def pause(self) -> float:
+        """Seconds that the next look may wait."""
+        return LOOK_S if self.others and (self._busy or self.leaves) else EVERY_S
 
     def look_soon(self) -> bool:
         """Whether to look in the next round, however short ago the last look was: there are other
         workers, which may have less to do."""
         self._look_at = 0.0 if self.others else self._look_at
-        return self.others
+        return bool(self.others)
 
-    async def review(self, now: float, running: Collection[RouteAndTool]) -> bool:
-        """Look at the other workers, unless that was a moment ago. ``now`` is loop time,
-        ``running`` what runs here. Returns whether to claim what was left to them:
-        they have taken nothing for a moment."""
-        slots = self._slots
+    async def claimable(self, now: float, running: Collection[RouteAndTool]) -> int:
+        """How many tasks to claim beside those that run here. ``now`` is loop time, ``running``
+        what runs here. While others have fewer, all that run and wait are divided equally."""
+        looked = await self._look(now, running)
+        if self.others and not self._refused and (looked or self._slots.free > 1):
+            return min(await self._divide(now, len(running)), self._slots.free)
+        return min(self._slots.free, self._slots.wanted)
+
+    def claimed(self, count: int) -> None:
+        """So many were claimed. Where others had not taken them, nothing is left to them for a
+        while."""
+        if self._refused and count:
+            self._look_at += KEEP_S
+            self.others = []
+
+    async def _look(self, now: float, running: Collection[RouteAndTool]) -> bool:
+        """At the other workers, unless that was a moment ago."""
+        self._refused = False
         if now < self._look_at:
             return False
-        others = self._able(await self._queue.workers(), set(running))
-        theirs = sum(other.leased for other in others)
-        self.others = bool(others)
-        self.pause = LOOK_S if others and len(running) > 1 else EVERY_S
-        self._look_at = now + self.pause
-        if slots.share is None or theirs > self._theirs:
+        self._look_at = now + LOOK_S
+        self.others = self._able(await self._queue.workers(), set(running))
+        theirs = sum(other.leased for other in self.others)
+        if not self.leaves or theirs > self._theirs:
             self._since = now
-        part = math.ceil((len(running) + theirs) / (len(others) + 1))
-        fewer = any(other.leased < min(part, other.concurrency) for other in others)
-        slots.share = part if fewer and part < len(running) else None
         self._theirs = theirs
-        return slots.share is not None and now - self._since >= OFFER_S
+        self._busy = len(running) > 1
+        self._refused = self.leaves and now - self._since >= OFFER_S
+        self._keep_all()
+        return True
 
-    def withdraw(self) -> None:
-        """Tasks that were left to the others had to be claimed here: offer nothing for a while."""
-        self._slots.share = None
-        self._look_at += KEEP_S
-        self.others = False
+    async def _divide(self, now: float, running: int) -> int:
+        """How many of those that wait are for this worker; any number while so many wait that there
+        are enough for all."""
+        free = self._slots.free
+        if now < self._plenty_until:
+            return free
+        self._keep_all()
+        workers = len(self.others) + 1
+        enough = self._slots.concurrency * workers
+        waiting = await self._queue.waiting(enough)
+        if waiting == enough:
+            self._plenty_until = now + LOOK_S
+            return free
+        part = math.ceil((running + waiting + self._theirs) / workers)
+        if any(other.leased < min(part, other.concurrency) for other in self.others):
+            self.leaves = part < running + min(free, waiting)
+            self._slots.share = part if part < running else None
+        # What comes after the count is divided by the next one. One: a lease may have run out.
+        return max(part - running, 0) if self.leaves else max(waiting, 1)
+
+    def _keep_all(self) -> None:
+        self.leaves, self._slots.share = False, None
 
     def _able(
         self, workers: Collection[WorkerRecord], running: Collection[RouteAndTool]

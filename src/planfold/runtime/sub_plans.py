@@ -30,6 +30,7 @@ from planfold.planner.commands import (
     TaskCompleted,
     TaskFailed,
 )
+from planfold.planner.occurrence import occurrence_of
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.sub_plans import draft_of_sub_plan, end_of, owes_end, sub_plan_id
@@ -106,7 +107,8 @@ class SubPlans:
         begin = begin_sub_plan(draft, arguments, task.spec, state.config, self._tools)
         tags = tuple(dict.fromkeys((*begin.tags, *state.tags)))
         approved_by = None if stop else APPROVER
-        return replace(begin, tags=tags, approved_by=approved_by, parent=parent)
+        given = {"tags": tags, "approved_by": approved_by, "parent": parent}
+        return replace(begin, occurrence=occurrence_of(state), **given)
 
     async def _state(self, plan_id: str) -> PlannerState | None:
         try:

@@ -7,181 +7,37 @@ commands say which occurrences are due, and whether the plan of the one before h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Handler, Outlook
-from planfold.planner.config import PlannerConfig
+from planfold.schedules.commands import (
+    AddSchedule,
+    ConfirmSubmission,
+    DecideOccurrences,
+    EditSchedule,
+    Occurrence,
+    PauseSchedule,
+    RemoveSchedule,
+    RunSchedule,
+    ScheduleCommand,
+    UnpauseSchedule,
+)
+from planfold.schedules.events import (
+    OccurrencesDecided,
+    OccurrenceSubmitted,
+    ScheduleAdded,
+    ScheduleEdited,
+    ScheduleEvent,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleUnpaused,
+)
 
 STREAM: Final = "schedule"  # the kind of these streams
 MOST_WAITING: Final = 1_000  # occurrences of a schedule that wait for the one before
-
-CatchUp = Literal["skip", "once", "all"]
-"""Which of the occurrences that were missed, as during an outage, are made up for: none, one run
-for all of them, or each."""
-
-Overlap = Literal["skip", "queue", "allow"]
-"""What an occurrence does while the plan of the one before has not ended: it is left out, it waits
-for that end, or it begins."""
-
-
-class Occurrence(msgspec.Struct, frozen=True, gc=False):
-    """One run of a schedule: the time it is for (seconds since the epoch), and its plan."""
-
-    at: float
-    plan_id: str
-
-
-class ScheduledPlan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What each occurrence submits: the ``draft`` as a plan file in JSON, without parameters, under
-    ``config`` and with ``tags``. ``approved_by`` approved the revision ``revision_hash``."""
-
-    draft: dict[str, Any]
-    revision_hash: str
-    approved_by: str | None = None
-    config: PlannerConfig = PlannerConfig()
-    tags: tuple[str, ...] = ()
-
-
-class AddSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Begin a schedule, whose first occurrence is at ``next_at`` (seconds since the epoch)."""
-
-    name: str
-    cron: str
-    tz: str
-    plan: ScheduledPlan
-    next_at: float
-    catch_up: CatchUp = "once"
-    overlap: Overlap = "skip"
-
-
-class PauseSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Begin no plan until it is unpaused."""
-
-    reason: str = ""
-    by: str = ""
-
-
-class UnpauseSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Continue with the occurrence at ``next_at``; those before it are left out."""
-
-    next_at: float | None
-    by: str = ""
-
-
-class RemoveSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """End a schedule. Plans that it submitted continue; what waits is dropped."""
-
-    by: str = ""
-
-
-class RunSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Begin its plan at the time ``now``, beside its occurrences. ``ended`` is the plan of the
-    occurrence before, where that has ended."""
-
-    now: float
-    ended: str = ""
-    by: str = ""
-
-
-class DecideOccurrences(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Decide on occurrences that are ``due``, from that at ``next_at`` on: it does nothing where
-    another worker has. ``then`` is the next one that is not due. ``missed_since`` is the first one
-    that is not made up for (0.0: none). ``ended`` as in :class:`RunSchedule`."""
-
-    next_at: float | None
-    then: float | None
-    due: tuple[Occurrence, ...] = ()
-    missed_since: float = 0.0
-    ended: str = ""
-
-
-class ConfirmSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The plan exists; or why it cannot, as where its id is in use."""
-
-    plan_id: str
-    fault: str = ""
-
-
-class ScheduleAdded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """See :class:`AddSchedule`."""
-
-    name: str
-    cron: str
-    tz: str
-    plan: ScheduledPlan
-    next_at: float
-    catch_up: CatchUp = "once"
-    overlap: Overlap = "skip"
-
-
-class SchedulePaused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """See :class:`PauseSchedule`."""
-
-    reason: str = ""
-    by: str = ""
-
-
-class ScheduleUnpaused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """See :class:`UnpauseSchedule`."""
-
-    next_at: float | None
-    by: str = ""
-
-
-class ScheduleRemoved(msgspec.Struct, frozen=True, omit_defaults=True):
-    """See :class:`RemoveSchedule`."""
-
-    by: str = ""
-
-
-class OccurrencesDecided(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The plans of ``started`` are to be submitted. Those ``queued`` wait, and those ``overlapped``
-    were left out, because the plan of the one before had not ended. The occurrences from
-    ``missed_since`` on (0.0: none) are not made up for. ``by``: the person who ran it by hand."""
-
-    next_at: float | None
-    started: tuple[Occurrence, ...] = ()
-    queued: tuple[Occurrence, ...] = ()
-    overlapped: tuple[Occurrence, ...] = ()
-    missed_since: float = 0.0
-    by: str | None = None
-
-
-class OccurrenceSubmitted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The plan of an occurrence exists; with a ``fault`` it cannot."""
-
-    plan_id: str
-    fault: str = ""
-
-
-ScheduleCommand = (
-    AddSchedule
-    | PauseSchedule
-    | UnpauseSchedule
-    | RemoveSchedule
-    | RunSchedule
-    | DecideOccurrences
-    | ConfirmSubmission
-)
-ScheduleEvent = (
-    ScheduleAdded
-    | SchedulePaused
-    | ScheduleUnpaused
-    | ScheduleRemoved
-    | OccurrencesDecided
-    | OccurrenceSubmitted
-)
-SCHEDULE_EVENTS: Final = (
-    ScheduleAdded,
-    SchedulePaused,
-    ScheduleUnpaused,
-    ScheduleRemoved,
-    OccurrencesDecided,
-    OccurrenceSubmitted,
-)
 
 
 class ScheduleState(msgspec.Struct, frozen=True):
@@ -232,6 +88,8 @@ class PlanSchedule(Handler[ScheduleCommand, ScheduleEvent]):
                 return []
             raise NotFound("there is no such schedule").about("schedule")
         match command:
+            case EditSchedule():
+                return _edit(state.added, command)
             case PauseSchedule(reason, by):
                 return [] if state.paused else [SchedulePaused(reason, by)]
             case UnpauseSchedule(next_at, by):
@@ -251,6 +109,8 @@ class PlanSchedule(Handler[ScheduleCommand, ScheduleEvent]):
                 begun = ScheduleState(event, next_at=event.next_at, by_hand=self.state.by_hand)
                 self.state = begun
                 return
+            case ScheduleEdited():
+                changes = _edited(self.state, event)
             case SchedulePaused():
                 changes = {"paused": True}
             case ScheduleUnpaused(next_at):
@@ -301,9 +161,30 @@ def _add(state: ScheduleState, command: AddSchedule) -> list[ScheduleEvent]:
     if msgspec.structs.replace(state.added, next_at=asked.next_at) == asked:
         return []
     raise CommandRejected(
-        f"there is a schedule {command.name!r} already, and it is another one; remove it first, "
-        "or use another name"
+        f"there is a schedule {command.name!r} already, and it is another one; edit it, or use "
+        "another name"
     )
+
+
+_EDITED: Final = ("cron", "tz", "plan", "catch_up", "overlap")
+
+
+def _edit(added: ScheduleAdded, command: EditSchedule) -> list[ScheduleEvent]:
+    given = {name: getattr(command, name) for name in _EDITED}
+    changed = {n: new for n, new in given.items() if new not in (None, getattr(added, n))}
+    if not changed:
+        return []
+    next_at = command.next_at if "cron" in changed or "tz" in changed else None
+    return [ScheduleEdited(**changed, next_at=next_at, by=command.by)]
+
+
+def _edited(state: ScheduleState, event: ScheduleEdited) -> dict[str, Any]:
+    if state.added is None:
+        return {}
+    given = {name: getattr(event, name) for name in _EDITED}
+    changed = {name: new for name, new in given.items() if new is not None}
+    next_at = state.next_at if event.next_at is None else event.next_at
+    return {"added": msgspec.structs.replace(state.added, **changed), "next_at": next_at}
 
 
 def _run(state: ScheduleState, added: ScheduleAdded, command: RunSchedule) -> ScheduleEvent:

@@ -18,8 +18,8 @@ from starlette.responses import Response
 
 ASSETS: Final = "/assets/"
 # All addresses of the page have the same document; its modules read the address.
-ROUTED: Final = ("/", "/inbox", "/new", "/plans/{plan_id}", ASSETS + "{path:path}")
-_PAGE: Final = re.compile(r"/(inbox|new|plans/[^/]+)?")
+ROUTED: Final = ("/", "/inbox", "/new", "/schedules", "/plans/{plan_id}", ASSETS + "{path:path}")
+_PAGE: Final = re.compile(r"/(inbox|new|schedules|plans/[^/]+)?")
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

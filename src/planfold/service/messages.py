@@ -16,7 +16,8 @@ from planfold.planner.tasks import PlanStatus, TaskSpec
 from planfold.projects import DEFAULT
 from planfold.projects import PATTERN as PROJECT
 from planfold.readmodels.forecast import Forecast
-from planfold.runtime.schedules import ScheduleView
+from planfold.runtime.limits import LimitUse
+from planfold.runtime.schedule_view import ScheduleView
 from planfold.tags import PATTERN as TAG
 
 PLAN_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"  # in the words of JSON schema
@@ -330,6 +331,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""
     faults: tuple[Fault, ...] = ()
     field: str = ""
+
+
+class LimitPage(Strict, frozen=True):
+    """All shared limits, by name."""
+
+    limits: list[LimitUse]
 
 
 class SchedulePage(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ _TEXTS: Final = {
         "task": "The id or label of a task",
         "token_id": "The id of a token",
         "schedule_name": "The name of a schedule",
+        "limit_name": "The name of a shared limit",
     }
 }
 _DESCRIPTION: Final = (

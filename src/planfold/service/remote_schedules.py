@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from planfold.runtime.schedules import ScheduleView
+from typing import Any
+
+from planfold.runtime.schedule_view import ScheduleView
 from planfold.service.client import Client
 
 
@@ -17,6 +19,12 @@ class RemoteSchedules:
 
     async def schedule(self, name: str) -> ScheduleView:
         return await self._client.schedule(name)
+
+    async def edit_schedule(
+        self, name: str, *, approved_by: str | None = None, by: str = "", **changes: Any
+    ) -> ScheduleView:
+        approve = approved_by is not None
+        return await self._client.edit_schedule(name, approve=approve, **changes)
 
     async def pause_schedule(self, name: str, *, reason: str = "", by: str = "") -> bool:
         before = await self._client.schedule(name)

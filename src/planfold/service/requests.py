@@ -21,6 +21,7 @@ from planfold.eventstore.codec import is_too_deep
 from planfold.projects import DEFAULT
 from planfold.service.credentials import Principal
 from planfold.service.problems import refusal
+from planfold.service.refused_values import refused_value
 from planfold.service.route import Route
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _query_of(type_: type[msgspec.Struct], request: Request) -> Any:
     try:
         return msgspec.convert(values, type_, strict=False)
     except msgspec.ValidationError as fault:
-        raise refusal(400, "query", str(fault)) from None
+        raise refusal(400, "query", refused_value(fault, type_)) from None
 
 
 async def _body_of(request: Request, most: int) -> bytes:
@@ -184,6 +185,6 @@ def _decoded(body: bytes, type_: type[msgspec.Struct]) -> Any:
             raise refusal(400, "too-deep", "the body nests too deeply")
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as fault:
-        raise refusal(422, "invalid", str(fault)) from None
+        raise refusal(422, "invalid", refused_value(fault, type_)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise refusal(400, "json", f"the body is not JSON: {fault}") from None

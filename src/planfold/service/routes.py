@@ -155,6 +155,19 @@ SIGNALS: Final = (
     ),
 )
 
+LIMITS: Final = (
+    looking("limits", "/v1/limits", "The shared limits, and what is used of them", m.LimitPage),
+    Route(
+        name="open_limit",
+        method="POST",
+        path="/v1/limits/{limit_name}/open",
+        summary="Open a shared limit that a server has closed",
+        scope=Scope.Write,
+        response=m.LimitPage,
+        errors=(404,),
+    ),
+)
+
 _AT: Final = {"query": q.VersionQuery}
 # What the page shows beside the plans themselves.
 DRAWINGS: Final = (
@@ -261,6 +274,6 @@ ACCESS: Final = (
 )
 
 ROUTES: Final = (
-    *(*HEALTH, *PLANS, *TRIALS, *DECISIONS, *SIGNALS, *SCHEDULES),
+    *(*HEALTH, *PLANS, *TRIALS, *DECISIONS, *SIGNALS, *SCHEDULES, *LIMITS),
     *(*DRAWINGS, *OVERVIEWS, *ACCESS),
 )

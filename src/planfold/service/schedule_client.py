@@ -10,15 +10,16 @@ from urllib.parse import quote
 import msgspec
 
 from planfold.drafting.draft import PlanDraft
-from planfold.runtime.schedules import ScheduleView
-from planfold.schedules.schedule import CatchUp, Overlap
+from planfold.runtime.schedule_view import ScheduleView
+from planfold.schedules.commands import CatchUp, Overlap
 from planfold.service import messages as m
 from planfold.service import schedule_messages as s
-from planfold.service.caller import BY_NAME, Caller
+from planfold.service.caller import BY_NAME
+from planfold.service.limit_client import LimitCaller
 from planfold.service.operations import Operation
 
 
-class ScheduleCaller(Caller):
+class ScheduleCaller(LimitCaller):
     """Adds schedules to a service, and decides about them: see the methods of :class:`App`."""
 
     def schedules(self) -> Operation[m.SchedulePage]:
@@ -61,6 +62,33 @@ class ScheduleCaller(Caller):
         )
         headers = {"Idempotency-Key": f"command-{secrets.token_hex(16)}"}
         return self._make("add_schedule", ScheduleView, body=body, headers=headers)
+
+    def edit_schedule(
+        self,
+        name: str,
+        *,
+        cron: str | None = None,
+        plan: PlanDraft | str | None = None,
+        tz: str | None = None,
+        catch_up: CatchUp | None = None,
+        overlap: Overlap | None = None,
+        params: Mapping[str, Any] | None = None,
+        approve: bool = False,
+        tags: Iterable[str] | None = None,
+    ) -> Operation[ScheduleView]:
+        """Change what is given of a schedule: see :meth:`App.edit_schedule`."""
+        body = s.ScheduleEdit(
+            cron=cron,
+            tz=tz,
+            text=plan if isinstance(plan, str) else None,
+            draft=plan if isinstance(plan, PlanDraft) else None,
+            params=dict(params or {}),
+            approve=approve,
+            catch_up=catch_up,
+            overlap=overlap,
+            tags=None if tags is None else tuple(tags),
+        )
+        return self._schedule("edit_schedule", name, body)
 
     def pause_schedule(self, name: str, *, reason: str = "") -> Operation[ScheduleView]:
         """Begin no plan of a schedule until it is unpaused."""

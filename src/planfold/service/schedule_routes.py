@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from planfold.access.credential import Scope
-from planfold.runtime.schedules import ScheduleView
+from planfold.runtime.schedule_view import ScheduleView
 from planfold.service import messages as m
 from planfold.service import schedule_messages as s
 from planfold.service.route import PLAN_BYTES, SHELL, Route, looking
@@ -24,8 +24,7 @@ def _changing(action: str, request: type[m.Strict], summary: str, **more: Any) -
         request=request,
         response=ScheduleView,
         errors=(404, 409, 422),
-        example={},
-        **more,
+        **{"example": {}, **more},
     )
 
 
@@ -45,6 +44,13 @@ SCHEDULES: Final = (
         errors=(409, 422),
         body_bytes=PLAN_BYTES,
         example={"name": "nightly", "cron": "0 2 * * *", "tz": "Europe/Zurich", **SHELL},
+    ),
+    _changing(
+        "edit",
+        s.ScheduleEdit,
+        "Change its times, its plan or its policies",
+        body_bytes=PLAN_BYTES,
+        example={"cron": "30 3 * * *"},
     ),
     _changing("pause", s.SchedulePauseRequest, "Begin no plan until it is unpaused"),
     _changing("unpause", s.ScheduleActionRequest, "Continue with its next occurrence"),

@@ -246,6 +246,10 @@ SELECT count(*) FROM (
 -- name: claimed
 SELECT -priority, turn, id, aggregate_id, task_id, attempt, route, epoch, starts, expires, cancel, cause, owner, tool, priority, claimed_at, started_at, crashes, limits
 FROM planfold.task_queue WHERE owner = $1 AND claim = $2
+-- name: lock_stream
+SELECT pg_advisory_lock($1::bigint) FROM set_config('lock_timeout', $2, false)
+-- name: unlock_stream
+SELECT pg_advisory_unlock($1::bigint) FROM set_config('lock_timeout', '0', false)
 -- name: release
 -- $6: whether its start counts under its limits.
 WITH held AS (
@@ -338,6 +342,8 @@ SELECT count(*) FILTER (WHERE owner IS NULL),
        count(*) FILTER (WHERE owner IS NOT NULL AND expires >= coalesce($1, extract(epoch FROM clock_timestamp())::double precision)),
        count(*) FILTER (WHERE owner IS NOT NULL AND expires < coalesce($1, extract(epoch FROM clock_timestamp())::double precision))
 FROM planfold.task_queue
+-- name: waiting
+SELECT count(*) FROM (SELECT FROM planfold.task_queue WHERE owner IS NULL LIMIT $1) s
 -- name: owners
 SELECT DISTINCT owner FROM planfold.task_queue WHERE owner IS NOT NULL ORDER BY owner
 -- name: upcoming

@@ -235,6 +235,10 @@ class PostgresQueue:
         (row,) = await self._readers.rows("queue_size", self._now())
         return QueueSize(*row)
 
+    async def waiting(self, upto: int) -> int:
+        """See :meth:`TaskQueue.waiting`."""
+        return int(await self._readers.value("waiting", upto))
+
     async def upcoming(
         self,
         limit: int,

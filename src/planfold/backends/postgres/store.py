@@ -29,6 +29,7 @@ from planfold.backends.postgres.log import PostgresLog
 from planfold.backends.postgres.migration import Meta, migrate, read_meta
 from planfold.backends.postgres.queue import LEASE_S, PostgresQueue
 from planfold.backends.postgres.reader import Readers
+from planfold.backends.postgres.stream_locks import StreamLocks
 from planfold.backends.postgres.transfer import LARGEST_TEXT, PostgresTransfer
 from planfold.backends.postgres.wakeup import OtherProcesses
 from planfold.backends.postgres.writer import PostgresWriter
@@ -77,6 +78,7 @@ class PostgresStore:
             address, heard, lease_s=LEASE_S, clock=clock, committed=committed
         )
         self.queue = PostgresQueue(readers, self._writer, self.wakeup, clock)
+        self._locks = StreamLocks(readers)
         self.checkpoints = PostgresCheckpoints(readers, self.store_id, clock)
         self.transfer = PostgresTransfer(readers, self.others.moved, self.clock)
         log = PostgresLog(readers.fetch, self.horizon, self._envelope)
@@ -116,6 +118,7 @@ class PostgresStore:
         await self.feed.close()
         await self._writer.close()
         await self.others.close()
+        await self._locks.close()
         await self._readers.close()
 
     async def _connect_listener(self) -> asyncpg.Connection[asyncpg.Record]:
@@ -140,6 +143,10 @@ class PostgresStore:
         """See :meth:`EventStore.flush`: here what waits is sent at once anyway."""
 
     # --- reading ----------------------------------------------------------------------------
+
+    async def lock_stream(self, aggregate_id: str) -> Callable[[], None]:
+        """See :meth:`EventStore.lock_stream`."""
+        return await self._locks.lock(aggregate_id)
 
     async def version(self, aggregate_id: str) -> int:
         """The version of a stream; 0 when there is none."""

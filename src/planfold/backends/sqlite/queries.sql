@@ -195,6 +195,8 @@ WHERE aggregate_id = ?1 AND NOT EXISTS (SELECT 1 FROM streams WHERE aggregate_id
 SELECT count(*) FILTER (WHERE owner IS NULL), count(*) FILTER (WHERE owner IS NOT NULL AND expires >= ?1),
        count(*) FILTER (WHERE owner IS NOT NULL AND expires < ?1)
 FROM task_queue
+-- name: waiting
+SELECT count(*) FROM (SELECT 1 FROM task_queue WHERE owner IS NULL LIMIT ?)
 -- name: owners
 WITH RECURSIVE owners (owner) AS (
     SELECT min(owner) FROM task_queue WHERE owner IS NOT NULL

@@ -216,6 +216,11 @@ class SqliteQueue:
         (row,) = self._reader.rows("queue_size", (self._reader.clock(),))
         return QueueSize(*row)
 
+    async def waiting(self, upto: int) -> int:
+        """See :meth:`TaskQueue.waiting`."""
+        (row,) = self._reader.rows("waiting", (upto,))
+        return int(row[0])
+
     async def upcoming(
         self,
         limit: int,

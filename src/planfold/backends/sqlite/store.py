@@ -21,8 +21,10 @@ from planfold.backends.names import (
 from planfold.backends.rows import envelope_of, head_of
 from planfold.backends.sqlite.checkpoints import SqliteCheckpoints
 from planfold.backends.sqlite.connection import MEMORY, connect, migrate
+from planfold.backends.sqlite.liveness import workers_folder
 from planfold.backends.sqlite.queries import SQL, ReadConnection
 from planfold.backends.sqlite.queue import SqliteQueue
+from planfold.backends.sqlite.stream_lock import StreamLock
 from planfold.backends.sqlite.transfer import SqliteTransfer, refusal_to_begin
 from planfold.backends.sqlite.turns import Changes, Turns
 from planfold.backends.sqlite.writer import SqliteWriter
@@ -61,6 +63,7 @@ class SqliteStore:
         self.queue = SqliteQueue(reader, writer, self.wakeup, self._turns)
         self.checkpoints = SqliteCheckpoints(reader, writer, self.store_id)
         self.transfer = SqliteTransfer(reader, writer, self.wakeup)
+        self._lock = StreamLock(workers_folder(reader.path))
         self._reader = reader
         self._writer = writer
         self._encode_json = msgspec.json.Encoder().encode
@@ -100,6 +103,7 @@ class SqliteStore:
             self._poller.cancel()
             with suppress(asyncio.CancelledError):
                 await self._poller
+        self._lock.close()
         await self._writer.close()
         if self._reader.connection is not self._writer.connection:
             self._reader.connection.close()
@@ -178,6 +182,10 @@ class SqliteStore:
         return Conflict(f"{aggregate_id} is not at version {append.expected_version} any more")
 
     # --- reading ----------------------------------------------------------------------------
+
+    async def lock_stream(self, aggregate_id: str) -> Callable[[], None]:
+        """See :meth:`EventStore.lock_stream`: one lock for all streams."""
+        return await self._lock.lock()
 
     async def version(self, aggregate_id: str) -> int:
         """The version of a stream; 0 when there is none."""

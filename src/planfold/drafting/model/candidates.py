@@ -19,7 +19,13 @@ from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
-from planfold.planner.references import ITEM, OF_UNDO, find_references, whole_reference
+from planfold.planner.references import (
+    ITEM,
+    OCCURRENCE,
+    OF_UNDO,
+    find_references,
+    whole_reference,
+)
 from planfold.planner.tasks import Effect, NodeKind, TaskSpec, Undo
 from planfold.tools.tool import Tool, Toolbox
 
@@ -253,6 +259,7 @@ class Candidates:
             listed = whole_reference(str(draft.for_each).strip())
             names |= {} if listed is None else {listed.target: None}
             names = {name: None for name in names if name not in ITEM}
+        names.pop(OCCURRENCE, None)  # the time that the plan runs for
         names.pop(draft.label or "", None)  # that one waits for itself: the compiler says so
         return names
 

@@ -14,7 +14,7 @@ from planfold.drafting.text.commands import HttpRequest, ShellCommand, ShellScri
 from planfold.drafting.text.misspelt import FORMS
 from planfold.drafting.text.order import Order, mentioned_in
 from planfold.drafting.text.parts import Entry, Group, Part
-from planfold.planner.references import ITEM
+from planfold.planner.references import ITEM, OCCURRENCE
 
 _ALONE: Final = re.compile(r"(?:^|: )@([A-Za-z_][\w.-]{0,200})$")
 _CALL: Final = re.compile(r"(?:^|\s)@([A-Za-z_][\w.-]{0,200})\s{0,9}\{")
@@ -67,7 +67,7 @@ def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults)
             names = [
                 name
                 for name, value in asked.items()
-                if not name.startswith(ANSWER_PREFIX) and value != f"${name}"
+                if not name.startswith(ANSWER_PREFIX) and value[1:].isdecimal()  # it is asked for
             ]
         case HttpRequest(url, _):
             names = mentioned_in(url)
@@ -81,6 +81,6 @@ def _add_references(entry: Entry, task: TaskDraft, order: Order, faults: Faults)
             continue
         if order.rename(entry, name) is not None or name.isdecimal():
             continue
-        if near := faults.nearest(name, order.labels, _NEAR):
+        if near := faults.nearest(name, [*order.labels, OCCURRENCE], _NEAR):
             message = f"there is no task {quoted(name)}, which ${excerpt(name)} refers to"
             faults.add(message, task=_name(entry), fix=near)

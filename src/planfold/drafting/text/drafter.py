@@ -41,6 +41,7 @@ from planfold.drafting.text.outline import outline
 from planfold.drafting.text.parts import Entry
 from planfold.planner.conditions import ConditionFault, read_condition, rename_in_condition
 from planfold.planner.references import (
+    OCCURRENCE,
     PARAMS,
     find_references,
     rename_references,
@@ -82,7 +83,7 @@ def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
     said = read_front_matter(text, faults)
     if said.says_something and matter is not None:  # it is converted
         notes = [note for note in notes if note != matter.text]
-    order = Order(root, (PARAMS,) if said.params else ())
+    order = Order(root, (OCCURRENCE, PARAMS) if said.params else (OCCURRENCE,))
     answers = Answers(order.entries, text)
     tasks = [_task(entry, order, answers) for entry in order.entries]
     add_doubts(root, order, tasks, known_tools, faults)

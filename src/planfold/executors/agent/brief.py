@@ -17,6 +17,7 @@ from planfold.compaction.truncation import truncate_counted
 from planfold.llm.untrusted_text import fenced
 from planfold.planner.context import current_summary
 from planfold.planner.items import id_text, index_of, map_of
+from planfold.planner.occurrence import with_occurrence
 from planfold.planner.references import whole_reference
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, Task, TaskStatus, place_of
@@ -86,7 +87,8 @@ def _task(state: PlannerState, task: Task) -> str:
         places = "\n".join(f"- {place_of(item)}" for item in task.attachments)
         parts.append(f"Attached (use a tool to read it):\n{places}")
     of = state.tasks.get(map_of(task.id), task)  # that of an item holds its element
-    parts.append(f"Your task, number {id_text(task.id)}: {of.description}")
+    said = with_occurrence(state, of.description)
+    parts.append(f"Your task, number {id_text(task.id)}: {said}")
     return "\n\n".join(parts)
 
 

@@ -3,7 +3,7 @@
 import { signal } from "./html.js";
 
 /**
- * @typedef {{view: "plans"|"inbox"|"new"|"plan", plan: string, query: URLSearchParams}} Address
+ * @typedef {{view: "plans"|"inbox"|"schedules"|"new"|"plan", plan: string, query: URLSearchParams}} Address
  */
 
 /** @returns {Address} */
@@ -13,6 +13,7 @@ function read() {
   if (pathname.startsWith("/plans/"))
     return { view: "plan", plan: decodeURIComponent(pathname.slice(7)), query };
   if (pathname === "/inbox") return { view: "inbox", plan: "", query };
+  if (pathname === "/schedules") return { view: "schedules", plan: "", query };
   if (pathname === "/new") return { view: "new", plan: "", query };
   return { view: "plans", plan: "", query };
 }

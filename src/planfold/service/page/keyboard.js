@@ -13,6 +13,7 @@ const HELP = [
   ["/", "search or filter"],
   ["n", "new plan"],
   ["i", "inbox"],
+  ["s", "schedules"],
   ["g", "plans"],
   ["Escape", "close, then back to the present"],
   ["?", "this help"],

@@ -8,11 +8,12 @@ import { Help, followKeys, helpShown, onKeys } from "./keyboard.js";
 import { Plan } from "./plan.js";
 import { Plans } from "./plans.js";
 import { leave, session } from "./requests.js";
+import { Schedules } from "./schedules.js";
 import { SignIn, followCodes, signIn } from "./sign_in.js";
 import { begin, connection } from "./stream.js";
 import { plain } from "./words.js";
 
-const VIEWS = { plans: Plans, inbox: Inbox, new: Draft };
+const VIEWS = { plans: Plans, inbox: Inbox, schedules: Schedules, new: Draft };
 let begun = false;
 
 function Page() {
@@ -22,7 +23,9 @@ function Page() {
     begun = true;
     begin();
   }, [known]);
-  useEffect(() => onKeys({ n: () => go("/new"), i: () => go("/inbox"), g: () => go("/") }), []);
+  useEffect(() => onKeys({
+    n: () => go("/new"), i: () => go("/inbox"), s: () => go("/schedules"), g: () => go("/"),
+  }), []);
   if (known === null) return html`<main class="message"><p role="status">Connecting …</p></main>`;
   if (known === false) return html`<${SignIn} />`;
   const { view, plan } = address.value;
@@ -44,6 +47,7 @@ function Bar({ view, name }) {
       <nav aria-label="Main">
         ${link("plans", "/", "Plans")}
         ${link("inbox", "/inbox", html`Inbox<${InboxCount} />`)}
+        ${link("schedules", "/schedules", "Schedules")}
         ${link("new", "/new", "New plan")}
       </nav>
       <span class="bar-end">

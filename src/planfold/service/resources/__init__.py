@@ -13,6 +13,7 @@ from planfold.service.resources import (
     overviews,
     plans,
     schedules,
+    shared_limits,
 )
 from planfold.service.resources.decisions import receipt
 
@@ -34,6 +35,7 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Awaitable[Any]]]] = {
     **plans.FUNCTIONS,
     **decisions.FUNCTIONS,
     **schedules.FUNCTIONS,
+    **shared_limits.FUNCTIONS,
     **drawings.FUNCTIONS,
     **overviews.FUNCTIONS,
     **access.FUNCTIONS,

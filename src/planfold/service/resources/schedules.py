@@ -10,8 +10,10 @@ from planfold.drafting.draft import PlanDraft
 from planfold.errors import NotFound
 from planfold.executors.registry import Executors
 from planfold.runtime.aggregate import SCHEDULES
-from planfold.runtime.schedules import PlanSchedules, ScheduleView
-from planfold.schedules.schedule import ScheduleCommand, schedule_id
+from planfold.runtime.schedule_view import ScheduleView
+from planfold.runtime.schedules import PlanSchedules
+from planfold.schedules.commands import ScheduleCommand
+from planfold.schedules.schedule import schedule_id
 from planfold.service import messages as m
 from planfold.service.answers import ServiceReply
 from planfold.service.resources.decisions import approver_of, drafted
@@ -75,6 +77,27 @@ async def add_schedule(call: ServiceCall) -> ServiceReply:
     return ServiceReply(value=view)
 
 
+async def edit_schedule(call: ServiceCall) -> ServiceReply:
+    """A change of what runs without approval, or when, is a person's word too."""
+    view, body = await _seen(call), call.body
+    if view.approved_by is not None:
+        call.require(Scope.Approve)
+    approved_by, given = approver_of(call), (body.text, body.draft) != (None, None)
+    await CallSchedules(call).edit_schedule(
+        view.name,
+        cron=body.cron,
+        plan=(await drafted(call)).draft if given else None,
+        tz=body.tz,
+        catch_up=body.catch_up,
+        overlap=body.overlap,
+        params=None if given else body.params,  # which are in the draft
+        approved_by=approved_by,
+        tags=body.tags,
+        by=call.holder.name,
+    )
+    return await schedule(call)
+
+
 async def pause_schedule(call: ServiceCall) -> ServiceReply:
     view = await _seen(call)
     by = call.holder.name
@@ -125,6 +148,7 @@ FUNCTIONS: Final = {
     "schedules": schedules,
     "schedule": schedule,
     "add_schedule": add_schedule,
+    "edit_schedule": edit_schedule,
     "pause_schedule": pause_schedule,
     "unpause_schedule": unpause_schedule,
     "run_schedule": run_schedule,

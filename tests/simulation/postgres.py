@@ -1,0 +1,211 @@
+"""Processes on the model of a PostgreSQL server: connections that break, answers that are lost, and
+notifications that come late or never."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import Context
+from typing import Any, Final
+from unittest.mock import patch
+
+import asyncpg
+
+from planfold.backends.postgres import wakeup
+from planfold.backends.postgres.address import parse_address
+from planfold.backends.postgres.connection import DatabaseClock, ServerConnection
+from planfold.backends.postgres.migration import Meta
+from planfold.backends.postgres.store import PostgresStore
+from tests.simulation.event_loop import OWNER
+from tests.simulation.faults import Faults
+from tests.simulation.server import ModelServer
+from tests.simulation.stores import Database, Line
+
+ADDRESS: Final = parse_address("postgresql://model/planfold")
+POLL_S: Final = 8.0  # between two looks for what others have written
+APPENDS: Final = ("append", "append_one")
+WRITES: Final = frozenset(
+    (*APPENDS, "claim", "claim_of_stream", "claim_suspect", "claim_limited", "release", "renew")
+) | {"enter", "leave", "save_snapshot", "declare_limits"}
+
+
+class ModelConnection:
+    """In place of a ``ServerConnection``. Without a line each statement is carried out at once."""
+
+    def __init__(self, server: ModelServer, line: ServerLine | None = None) -> None:
+        self.server = server
+        self.closed = False
+        self._line = line
+
+    async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> Any:
+        if self.closed:
+            raise asyncpg.InterfaceError("the connection is closed")
+        if self._line is None:
+            return self.server.run(name, arguments)
+        return await self._line.ask(self, name, arguments)
+
+    async def value(self, name: str, *arguments: Any) -> Any:
+        rows = await self.rows(name, *arguments)
+        return rows[0][0] if rows else None
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def terminate(self) -> None:
+        self.closed = True
+
+
+class ModelListener:
+    """In place of the connection that listens. It breaks when a process does not hear of it."""
+
+    def __init__(self) -> None:
+        self.hear: Callable[..., None] | None = None
+        self._gone: Callable[..., None] = lambda *_: None
+
+    def add_termination_listener(self, gone: Callable[..., None]) -> None:
+        self._gone = gone
+
+    async def add_listener(self, _: str, hear: Callable[..., None]) -> None:
+        self.hear = hear
+
+    async def fetchval(self, _: str, *, timeout: float) -> int:
+        return 1
+
+    def terminate(self) -> None:
+        self.hear = None
+
+    def end(self) -> None:
+        self.hear = None
+        self._gone()
+
+
+class ModelStore(PostgresStore):
+    """planfold's own store, on the model of a server."""
+
+    listeners: list[ModelListener]
+
+    async def _connect_listener(self) -> Any:
+        listener = ModelListener()
+        self.listeners.append(listener)
+        return listener
+
+
+def open_store(
+    server: ModelServer,
+    codec: Any,
+    clock: Callable[[], float] | None = None,
+    line: ServerLine | None = None,
+) -> ModelStore:
+    meta = Meta("model", 1)
+    first: Any = ModelConnection(server, line)
+    store = ModelStore(codec, ADDRESS, first, meta, DatabaseClock(), clock)
+    store.listeners = []
+    return store
+
+
+@contextmanager
+def connecting(connect: Callable[[], ModelConnection]) -> Iterator[None]:
+    """Let every new connection be one to the model."""
+
+    async def open_(_: Any) -> ModelConnection:
+        return connect()
+
+    with patch.object(ServerConnection, "open", open_), patch.object(wakeup, "POLL_MAX_S", POLL_S):
+        yield
+
+
+class ServerLine:
+    """What lies between a process and the server. What the server was asked it does, also where
+    the process ends meanwhile."""
+
+    def __init__(self, server: ModelServer, line: Line, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._line = line
+        self._loop = loop
+
+    def connect(self) -> ModelConnection:
+        if self._line.faults.happens("away", 0.3):
+            raise ConnectionRefusedError("simulated: the server does not answer")
+        return ModelConnection(self._server, self)
+
+    async def ask(self, connection: ModelConnection, name: str, arguments: Sequence[Any]) -> Any:
+        line, faults, writes = self._line, self._line.faults, name in WRITES
+        await line.pause()
+        if faults.happens("away", 0.1):
+            line.note(f"away in {name}")
+            connection.terminate()
+            raise ConnectionResetError("simulated: the connection broke before it was asked")
+        if faults.happens("conflict", 0.1):
+            line.note(f"deadlock in {name}")
+            raise asyncpg.DeadlockDetectedError("simulated: another transaction was in the way")
+        if writes:
+            await line.may_crash()
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        lost = faults.happens("lost answer", 0.3 if writes else 0.05)
+        Context().run(self._loop.create_task, self._serve(name, arguments, answer))
+        if writes:
+            await line.may_crash()
+        if lost:
+            await line.pause()
+            line.note(f"lost answer of {name}")
+            connection.terminate()
+            raise asyncpg.ConnectionDoesNotExistError("simulated: the connection broke")
+        rows = await asyncio.shield(answer)
+        await line.pause()
+        return rows
+
+    async def _serve(self, name: str, arguments: Any, answer: asyncio.Future[Any]) -> None:
+        begun = None
+        try:
+            if name in APPENDS:
+                while (begun := self._server.begin(name, arguments)) is None:
+                    await self._server.next_end()
+            await self._line.pause()
+            answer.set_result(self._server.run(name, arguments, begun))
+        except Exception as fault:
+            answer.set_exception(fault)
+
+
+class SharedPostgres:
+    """The database as processes on several machines open it."""
+
+    def __init__(self, database: Database, faults: Faults, loop: asyncio.AbstractEventLoop) -> None:
+        self.server = ModelServer(database)
+        self.server.notified = self._notified
+        self._database = database
+        self._faults = faults
+        self._loop = loop
+        self._lines: dict[Any, ServerLine] = {}
+        self._opened: list[tuple[Any, ModelStore]] = []
+
+    def open(self, process: Any, line: Line) -> ModelStore:
+        server_line = self._lines[process] = ServerLine(self.server, line, self._loop)
+        store = open_store(self.server, self._database.codec, None, server_line)
+        self._opened.append((process, store))
+        return store
+
+    def serving(self) -> Any:
+        """The context in which the processes of this world run."""
+        return connecting(lambda: self._lines[OWNER.get()].connect())
+
+    def _notified(self, text: str) -> None:
+        """Each listener hears of it, late, or not at all; some lose their connections."""
+        for process, store in self._opened:
+            for listener in store.listeners if process.alive else ():
+                if listener.hear is None:
+                    continue
+                if self._faults.happens("hint", 0.2):
+                    process.call_later(0.0, listener.end)
+                elif not self._faults.happens("hint", 2.0):
+                    late = self._faults.of("hint").choice((0.0001, 0.001, 0.05))
+                    process.call_later(late, self._hear, listener, text)
+
+    @staticmethod
+    def _hear(listener: ModelListener, text: str) -> None:
+        if listener.hear is not None:
+            listener.hear(None, 0, "planfold", text)
+
+    def tell(self, others: Sequence[Any], changed: Mapping[str, int], faults: Faults) -> None:
+        """Processes notify each other."""
