@@ -8,6 +8,7 @@ or the address of a PostgreSQL database that has planfold's tables.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from statistics import median
 from typing import NamedTuple
 
 import msgspec
+import uvloop
 
 import planfold
 from benchmarks.raw import commits_per_second
@@ -99,9 +101,13 @@ async def rates_on(address: str, shape: str, *, size: int = 100, warm: bool = Fa
 
 
 def rates(folder: Path, shape: str, size: int = 100) -> Rates:
-    """The same in a fresh SQLite database."""
+    """The same in a fresh SQLite database, as ``planfold worker`` runs."""
     path = folder / f"{shape}-{time.monotonic_ns()}.db"
-    return asyncio.run(rates_on(f"sqlite:///{path}", shape, size=size))
+    gc.freeze()
+    try:
+        return uvloop.run(rates_on(f"sqlite:///{path}", shape, size=size))
+    finally:
+        gc.unfreeze()
 
 
 class Outcome(NamedTuple):

@@ -144,7 +144,7 @@ def drop(task: dict[str, Any], *fields: str) -> dict[str, Any]:
         (
             strict_call("b", "echo", "$item", for_each="all of them"),
             "task b, for_each: all of them is not a reference to a list "
-            "(write one reference, such as $fetch.invoices, or a list)",
+            "(write one reference, such as $fetch.invoices, or the list itself)",
         ),
         (
             strict_call("b", "echo", "x", for_each="$a.stdout"),

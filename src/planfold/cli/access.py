@@ -34,6 +34,19 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(coroutine)
 
 
+def run_working(coroutine: Coroutine[Any, Any, T]) -> T:
+    """:func:`run_async` for processes that run tasks until they are stopped: on uvloop, where that
+    is installed."""
+    import asyncio
+
+    try:
+        from uvloop import new_event_loop
+    except ModuleNotFoundError:
+        return asyncio.run(coroutine)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
 def settings_for(db: str | None, **overrides: Any) -> Settings:
     """Settings with ``--db`` from after or before the command. Raises ConfigurationError."""
     from planfold.databases import database_path

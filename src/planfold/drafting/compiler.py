@@ -7,7 +7,7 @@ every reference points to an earlier task.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -20,7 +20,7 @@ from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import check_fields, check_plan_texts, kind_of
 from planfold.drafting.maps import check_item_by_item, check_map, for_each_of
 from planfold.drafting.scripts import check_scripts
-from planfold.drafting.shape import checked_tasks, for_each_text
+from planfold.drafting.shape import checked_tasks
 from planfold.drafting.shared_limits import check_shared_limits, shared_limits_of
 from planfold.drafting.sub_plans import check_sub_plan, sub_plan_call
 from planfold.drafting.undo import UndoChecks, undo_of
@@ -41,7 +41,6 @@ def compile_plan(
     tools: Toolbox,
     *,
     existing: Mapping[int, TaskSpec] | None = None,
-    drafted: Collection[int] = (),
     limits: Limits = _USUAL_LIMITS,
 ) -> tuple[TaskSpec, ...]:
     """Check ``draft`` and return its tasks in the order of the draft.
@@ -49,8 +48,7 @@ def compile_plan(
     Ids are as given, else the place in the list from 1. Labels in ``depends_on`` and in
     references are replaced by ids, and a reference implies a dependency. ``existing`` are tasks
     that have already started (for a revision): new tasks may depend on them and refer to them
-    but not reuse their ids; missing ids then continue above all others. Those of them that are
-    ``drafted`` only, and have not begun, have the results that their tools declare.
+    but not reuse their ids; missing ids then continue above all others.
 
     A draft with parameters gets their defaults; :func:`bound` gives them other values.
 
@@ -66,8 +64,9 @@ def compile_plan(
     if len(tasks) > limits.tasks:
         message = f"{len(tasks):,} tasks; the limit tasks is {limits.tasks:,}"
         faults.add(message, field="tasks", fix="split it into several plans")
-    numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults, drafted)
-    links, checks = Links(numbered, limits, faults), ArgumentChecks(limits, faults)
+    numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults)
+    links = Links(numbered, tools, limits, faults)
+    checks = ArgumentChecks(limits, faults)
     undo_checks = UndoChecks(tools, limits, faults)
     effects: dict[int, Effect] = {}  # of sub-plans, by place
     size = _bytes_of([draft.title, draft.goal])
@@ -117,10 +116,10 @@ def _check_task(
             links.add_references(place, arguments, tool)
     if task.key is not None:
         links.add_references(place, {"key": task.key}, None, within="")
-    if (listed_text := for_each_text(task)) is not None:
-        links.add_list(place, listed_text, tools)
+    if task.for_each is not None:
+        links.add_list(place, str(task.for_each).strip())
     if task.when is not None:
-        links.add_conditions(place, task.when, tools)
+        links.add_conditions(place, task.when)
     return size
 
 

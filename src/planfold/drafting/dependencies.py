@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from planfold.drafting.conditions import ConditionChecks
 from planfold.drafting.draft import Limits, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
-from planfold.drafting.fields import MAX_ID, kind_of
+from planfold.drafting.fields import MAX_ID
 from planfold.drafting.reference_lint import doubtful_references
+from planfold.drafting.result_fields import ResultChecks
 from planfold.drafting.shape import task_name
 from planfold.planner.references import (
     ITEM,
@@ -23,44 +24,29 @@ from planfold.planner.references import (
     whole_reference,
 )
 from planfold.planner.structure import find_cycles
-from planfold.planner.tasks import NodeKind, TaskSpec
+from planfold.planner.tasks import TaskSpec
 from planfold.tools.tool import Tool, Toolbox
 
 _BARE: Final = ("when", "for_each")  # where a dollar sign is never text
 _INT_DIGITS: Final = len(str(MAX_ID))
 
 
-class TaskFacts(NamedTuple):
-    """What is known of a task that others refer to. ``tool``: whose result it will have."""
-
-    is_question: bool
-    is_map: bool
-    tool: str | None
-    on_failure: str
-    done: bool
-
-
 class Numbered:
     """A draft's tasks with their ids and names.
 
     ``ids`` and ``names`` go by place in the list; ``labels`` and ``known`` include the tasks of
-    ``existing``, to which new ones may refer; of those, ``drafted`` have not begun.
+    ``existing``, to which new ones may refer.
     """
 
     def __init__(
-        self,
-        tasks: list[TaskDraft],
-        existing: Mapping[int, TaskSpec],
-        faults: Faults,
-        drafted: Collection[int] = (),
+        self, tasks: list[TaskDraft], existing: Mapping[int, TaskSpec], faults: Faults
     ) -> None:
         self.tasks = tasks
+        self.existing = existing
         self.names = [task_name(t.id, t.label, place) for place, t in enumerate(tasks, start=1)]
         self.ids = _ids(tasks, existing)
         self.labels = {spec.label: spec.id for spec in existing.values() if spec.label}
         self.known = set(existing)
-        self._existing = existing
-        self._drafted = drafted
         self.place: dict[int, int] = {}  # of the first task with that id
         for place, (task, task_id) in enumerate(zip(tasks, self.ids, strict=True)):
             self._check_id(task, task_id, place, existing, faults)
@@ -106,24 +92,6 @@ class Numbered:
         else:
             self.labels[task.label] = task_id
 
-    def facts(self, target: int | str) -> TaskFacts | None:
-        """What is known of the task that is called ``target``; None where there is none."""
-        task_id = self.find(target)
-        if task_id is None:
-            return None
-        if (place := self.place.get(task_id)) is not None:
-            task = self.tasks[place]
-            is_map = task.for_each is not None
-            asks = kind_of(task) is NodeKind.Clarification
-            return TaskFacts(asks and not is_map, is_map, task.tool, task.on_failure, task.done)
-        spec = self._existing[task_id]
-        is_map = spec.for_each is not None
-        asks = spec.kind is NodeKind.Clarification
-        # One that has begun may have any result: a person may have given it.
-        calls = spec.tool is not None and spec.wait is None and task_id in self._drafted
-        tool = spec.tool.name if calls and spec.tool is not None else None
-        return TaskFacts(asks and not is_map, is_map, tool, spec.on_failure, spec.done)
-
     def find(self, target: int | str) -> int | None:
         """The id of the task that is called ``target`` (a label, or an id, also as digits)."""
         if isinstance(target, str):
@@ -138,10 +106,11 @@ class Numbered:
 class Links:
     """Collects what each task depends on. ``parents`` goes by place in the list."""
 
-    def __init__(self, numbered: Numbered, limits: Limits, faults: Faults) -> None:
+    def __init__(self, numbered: Numbered, tools: Toolbox, limits: Limits, faults: Faults) -> None:
         self._numbered = numbered
         self._limits = limits
         self._faults = faults
+        self._results = ResultChecks(numbered, tools, faults)
         self.parents: list[set[int]] = [set() for _ in numbered.tasks]
 
     def add_explicit(self, place: int) -> None:
@@ -173,7 +142,11 @@ class Links:
                 message = f"{excerpt(doubtful.text)}: {doubtful.why}"
                 name = self._numbered.names[place]
                 self._faults.add(message, task=name, field=field, fix=doubtful.fix)
-            for target, reference in _first_of_each(find_references(value)).items():
+            found = find_references(value)
+            for reference in {each.text: each for each in found}.values():
+                if reference.target not in known and not self._is_no_task(place, reference.target):
+                    self._results.check(reference, self._numbered.names[place], field)
+            for target, reference in _first_of_each(found).items():
                 if target in known or self._is_no_task(place, target):
                     self._check_time(place, reference, field)
                     continue
@@ -198,25 +171,30 @@ class Links:
             return
         self.add_references(place, arguments, tool, "undo.arguments.", OF_UNDO)
 
-    def add_list(self, place: int, text: str, tools: Toolbox) -> None:
+    def add_list(self, place: int, text: str) -> None:
         """Link the list of a map."""
         whole = whole_reference(text)
         if whole is not None and whole.target not in (*ITEM, OCCURRENCE):
             message = f"{excerpt(whole.text)}: there is no task {quoted(whole.target)}"
             self._link(place, whole.target, "for_each", message, whole)
-            ConditionChecks(self._numbered, tools, self._faults, "for_each").check_list(
-                whole, self._numbered.names[place]
-            )
+            self._check_list(whole, self._numbered.names[place])
         for label in ITEM:
             if label in self._numbered.labels:
                 message = f"${label} is the element here, but a task is called {quoted(label)}"
                 name, fix = self._numbered.names[place], "give that task another label"
                 self._faults.add(message, task=name, field="for_each", fix=fix)
 
-    def add_conditions(self, place: int, text: str, tools: Toolbox) -> None:
+    def _check_list(self, reference: Reference, name: str) -> None:
+        self._results.check(reference, name, "for_each")
+        if not reference.path and self._results.is_question(reference.target):
+            message = f"{reference.text}: the answer to a question is a text, not a list"
+            fix = "let a task make a list of it"
+            self._faults.add(message, task=name, field="for_each", fix=fix)
+
+    def add_conditions(self, place: int, text: str) -> None:
         """Link what the condition of a task refers to, and check the condition."""
         name = self._numbered.names[place]
-        checks = ConditionChecks(self._numbered, tools, self._faults)
+        checks = ConditionChecks(self._numbered, self._results, self._faults)
         for reference in checks.read(text, name):
             target = reference.target
             if self._is_no_task(place, target):
@@ -276,16 +254,11 @@ class Links:
         return f"ids: {quoted(min(ids))} to {quoted(max(ids))}{named}"
 
     def _check_has_result(self, parent: int, by: Reference, name: str, field: str) -> None:
-        if (facts := self._numbered.facts(parent)) is None:
-            return
-        if facts.done and by.needs_result:
+        place = self._numbered.place.get(parent)
+        done = place is not None and self._numbered.tasks[place].done
+        if done and by.needs_result:
             message = f"{excerpt(by.text)}: a task that is done before the plan has no result"
             fix = "write the value itself, or let that task run"
-            self._faults.add(message, task=name, field=field, fix=fix)
-        step = by.path[0] if by.path else None
-        if facts.is_map and isinstance(step, str):
-            message = f"{excerpt(by.text)}: the result of a map is a list"
-            fix = f"write ${by.target}, or ${by.target}[0].{step} for one item"
             self._faults.add(message, task=name, field=field, fix=fix)
 
     def check(self) -> None:

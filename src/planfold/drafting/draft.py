@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -99,6 +101,14 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     plan: str | PlanDraft | None = None
     undo: UndoDraft | None = None
     limits: list[str] = []
+
+    def __post_init__(self) -> None:
+        """Keep the list of a map as JSON, as a text has it; the compiler refuses any other."""
+        if isinstance(self.for_each, list):
+            with suppress(TypeError, ValueError, RecursionError):
+                self.for_each = json.dumps(
+                    self.for_each, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+                )
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

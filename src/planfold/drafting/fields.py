@@ -8,7 +8,6 @@ from typing import Final
 
 from planfold.drafting.draft import Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
-from planfold.drafting.shape import for_each_text
 from planfold.errors import CommandRejected
 from planfold.planner.references import LABEL
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
@@ -83,7 +82,7 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
     most = limits.description_chars
     _check_length("description", task.description, name, "description_chars", most, faults)
     for field in ("label", "route", "tool", "for_each", "item_label", "plan"):
-        if field == "for_each" and (for_each_text(task) or "").startswith("["):
+        if field == "for_each" and str(task.for_each).startswith("["):
             continue  # a list in JSON: plan_bytes is its limit
         text = getattr(task, field)
         if field != "plan" or isinstance(text, str):

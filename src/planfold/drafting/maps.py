@@ -8,7 +8,6 @@ from typing import Any, Final
 from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.fields import kind_of
-from planfold.drafting.shape import for_each_text
 from planfold.planner.conditions import references_of
 from planfold.planner.items import MAX_ITEMS, MAX_MAP, of_item, source_of, written_list
 from planfold.planner.references import (
@@ -28,21 +27,22 @@ _ONLY_OF_MAPS: Final = (
 
 def check_map(task: TaskDraft, name: str, faults: Faults) -> None:
     """Every check of a map that needs no other task and no tool."""
-    if (written := for_each_text(task)) is None:
+    if task.for_each is None:
         for field in _ONLY_OF_MAPS:
             if getattr(task, field) is not None:
                 fix = "add for_each, or leave it out"
                 faults.add("is only for a map", task=name, field=field, fix=fix)
         return
+    written = str(task.for_each).strip()
     whole = whole_reference(written)
     if written_list(written) is not None:
         if "$" in written:
-            fix = "write \\u0024 for a dollar sign"
+            fix = "write it as JSON in quotes, with \\u0024 for a dollar sign"
             message = "a list that is written out holds no references"
             faults.add(message, task=name, field="for_each", fix=fix)
     elif whole is None or whole.about or whole.target in (*ITEM, OCCURRENCE):
         message = f"{excerpt(written)} is not a reference to a list"
-        fix = "write one reference, such as $fetch.invoices, or a list"
+        fix = "write one reference, such as $fetch.invoices, or the list itself"
         faults.add(message, task=name, field="for_each", fix=fix)
     if task.done:
         faults.add(
@@ -116,7 +116,7 @@ def check_item_by_item(
 
 def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
     """The map of a checked task, in which labels are replaced by ids."""
-    if (written := for_each_text(task)) is None:
+    if task.for_each is None:
         return None
     said = {
         "max_items": task.max_items,
@@ -126,4 +126,4 @@ def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
         "item_by_item": task.item_by_item,
     }
     given: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
-    return ForEach(items=rename_whole(written, ids), **given)
+    return ForEach(items=rename_whole(str(task.for_each).strip(), ids), **given)

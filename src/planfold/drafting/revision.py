@@ -15,7 +15,7 @@ from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, quoted
 from planfold.drafting.model.current_plan import ancestors, has_started, why_closed
-from planfold.drafting.shape import checked_tasks, for_each_text
+from planfold.drafting.shape import checked_tasks
 from planfold.drafting.undo import undo_draft
 from planfold.drafting.waits import wait_fields
 from planfold.planner.commands import RevisePlan
@@ -246,9 +246,9 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
     if undo is not None:
         others = {name: new for name, new in numbers.items() if name not in OF_UNDO}
         undo = msgspec.structs.replace(undo, arguments=rename_references(undo.arguments, others))
-    for_each = for_each_text(task)
+    for_each = task.for_each
     if for_each is not None:
-        for_each = rename_whole(for_each, numbers)
+        for_each = rename_whole(str(for_each).strip(), numbers)
     depends_on: list[int | str] = [numbers.get(str(name), name) for name in task.depends_on]
     return msgspec.structs.replace(
         task,

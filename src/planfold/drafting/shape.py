@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
@@ -35,7 +36,7 @@ _WANTED: Final = {
     "on_failure": "stop or continue",
     "when": "a condition in CEL, in quotes, such as $disk.percent > 80",
     "run_if": "completed, failed or ended",
-    "for_each": "a reference to a list, in quotes, such as $fetch.invoices, or the list itself",
+    "for_each": "a reference to a list, in quotes, such as $fetch.invoices, or a list of values",
     "max_items": "a whole number from 1 on, without quotes",
     "concurrency": "a whole number from 1 on, without quotes",
     "on_item_failure": "stop or continue",
@@ -66,14 +67,10 @@ def task_name(task_id: object, label: object, place: int) -> str:
 
 
 def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
-    """A task with every field of ``raw`` that is well-formed; the others become faults. A list
-    that it is a map of is written as JSON."""
-    if isinstance(raw.get("for_each"), (list, tuple)):
-        raw = {**raw, "for_each": _list_in_json(raw["for_each"])}
-    try:
-        return msgspec.convert(raw, TaskDraft)
-    except (msgspec.ValidationError, UnicodeError, RecursionError):
-        pass
+    """A task with every field of ``raw`` that is well-formed; the others become faults."""
+    with suppress(msgspec.ValidationError, UnicodeError, RecursionError):
+        if not isinstance((task := msgspec.convert(raw, TaskDraft)).for_each, list):
+            return task
     name = task_name(raw.get("id"), raw.get("label"), place)
     good: dict[str, Any] = {"description": "(missing)"}
     for field, value in raw.items():
@@ -95,8 +92,7 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
         try:
             # Odd keys are left to the check of the arguments, which says where they are.
             odd = field == "arguments" and isinstance(value, dict)
-            kind = str | None if field == "for_each" else _TYPES[field]
-            good[field] = value if odd else msgspec.convert(value, kind)
+            good[field] = value if odd else msgspec.convert(value, _TYPES[field])
         except msgspec.ValidationError as error:
             _explain(str(error), name, field, value, faults)
         except (UnicodeError, RecursionError):
@@ -104,19 +100,12 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
     if "description" not in raw:
         fix = "say what the task does"
         faults.add("is missing", task=name, field="description", fix=fix)
-    return TaskDraft(**good)
-
-
-def _list_in_json(value: object) -> object:
-    try:
-        return msgspec.json.encode(value).decode()
-    except (TypeError, ValueError, RecursionError):
-        return {}  # which is a fault
-
-
-def for_each_text(task: TaskDraft) -> str | None:
-    """What a checked task is a map of: a reference, or a list in JSON."""
-    return task.for_each.strip() if isinstance(task.for_each, str) else None
+    task = TaskDraft(**good)
+    if isinstance(task.for_each, list):  # from Python code, which can put anything in it
+        fix = "use texts, numbers, lists, objects, null"
+        faults.add("the list is not JSON", task=name, field="for_each", fix=fix)
+        task.for_each = None
+    return task
 
 
 def _inner_plan(raw: Mapping[str, Any], task: str, faults: Faults) -> PlanDraft:
@@ -159,10 +148,7 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
         faults.add("must be a list of texts", field="notes", fix='write "notes": ["..."]')
         notes = []
     params = params_from(raw.get("params", {}), faults)
-    tags = raw.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        faults.add("must be a list of texts", field="tags", fix='write "tags": ["..."]')
-        tags = []
+    tags = tags_from(raw.get("tags", []), faults)
     undo = undo_policy(raw.get("undo"), faults)
     return PlanDraft(tasks=drafts, notes=notes, params=params, tags=tags, undo=undo, **texts)
 
@@ -174,6 +160,14 @@ def undo_policy(value: object, faults: Faults) -> Any:
     said = quoted(value)
     faults.add(f"is {said}", field="undo", fix=f"write {' or '.join(UNDO_POLICIES)}")
     return None
+
+
+def tags_from(value: object, faults: Faults) -> list[str]:
+    """The tags of a plan; none where they are not a list of texts."""
+    if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
+        return value
+    faults.add("must be a list of texts", field="tags", fix="write a list: [...]")
+    return []
 
 
 def params_from(raw: object, faults: Faults) -> dict[str, Parameter]:

@@ -156,15 +156,19 @@ def _brief(metadata: Metadata, aggregate_id: str, recorded_at: float) -> bytes |
         or not cause.startswith(aggregate_id)
     ):
         return None
-    provenance = _Provenance(cause[size:])
+    now, claimed_at, began_at = metadata.now, metadata.claimed_at, metadata.began_at
     if metadata.worker:
-        now, claimed_at, began_at = metadata.now, metadata.claimed_at, metadata.began_at
-        provenance.worker = metadata.worker
-        provenance.now = None if now == 0.0 or now == recorded_at else now
-        provenance.claimed_at = clock_time(claimed_at) if claimed_at else None
-        provenance.began_at = clock_time(began_at) if began_at else None
-    elif metadata.now or metadata.claimed_at or metadata.began_at:
+        provenance = _Provenance(
+            cause[size:],
+            None if now == 0.0 or now == recorded_at else now,
+            metadata.worker,
+            clock_time(claimed_at) if claimed_at else None,
+            clock_time(began_at) if began_at else None,
+        )
+    elif now or claimed_at or began_at:
         return None
+    else:
+        provenance = _Provenance(cause[size:])
     data = _encode(provenance)
     _decode(data)
     return None if b"null" in data else data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -43,7 +42,7 @@ class Cancellation(asyncio.Event):
 
     def unwatch(self, callback: Callable[[], None]) -> None:
         """Forget ``callback``; nothing happens if it was called already."""
-        with contextlib.suppress(ValueError):
+        if callback in self._callbacks:
             self._callbacks.remove(callback)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from planfold.compaction.errors import compact_error_message
 from planfold.planner.answers import answer_by_default
@@ -22,13 +22,13 @@ from planfold.planner.events import (
     TaskStatusUpdated,
     WaitStarted,
 )
-from planfold.planner.graph import OF_MAP, lane_of
 from planfold.planner.items import STRIDE
+from planfold.planner.lanes import OF_MAP, QUESTION, lane_of
 from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.occurrence import with_occurrence
 from planfold.planner.references import ReferenceFault, has_references, resolve
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import PLANNING, NodeKind, Prompt, Task, TaskSpec, TaskStatus
+from planfold.planner.tasks import PLANNING, Prompt, Task, TaskSpec, TaskStatus
 from planfold.planner.undo import how_to_undo, undo_before, undo_counts
 from planfold.planner.waits import end_wait, start_wait
 
@@ -52,7 +52,7 @@ def has_work(state: PlannerState, now: float) -> bool:
         return False  # nearly always: all that can run is running
     return _nothing_holds_back(state) or (
         next(schedule.deadlines.due(now), None) is not None
-        or next(_startable(state, now), None) is not None
+        or next(iter(_startable(state, now)), None) is not None
     )
 
 
@@ -63,11 +63,16 @@ def _starts_nothing(state: PlannerState) -> bool:
 
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
-    limited = state.config.max_parallel is not None or state.config.route_limits
     approved = state.approved or state.undoing
-    if limited or _starts_nothing(state) or state.schedule.maps or not approved:
+    if _is_limited(state) or _starts_nothing(state) or not approved:
         return False
     return state.schedule.startable > 0
+
+
+def _is_limited(state: PlannerState) -> bool:
+    """Whether free tasks may have to wait for a slot: of the plan, of a route or of a map."""
+    config = state.config
+    return bool(config.max_parallel is not None or config.route_limits or state.schedule.maps)
 
 
 def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
@@ -156,22 +161,29 @@ def next_due(state: PlannerState) -> tuple[float, float] | None:
     return at, state.tasks[task_id].waiting_since
 
 
-def _startable(state: PlannerState, now: float) -> Iterator[Task]:
+def _startable(state: PlannerState, now: float) -> Iterable[Task]:
     """Free tasks, as far as the limits allow: questions, then due retries, then the rest, the
     routes taking turns so that a crowded one does not starve the others. Before the approval:
     drafting only."""
     if _starts_nothing(state):
-        return
+        return ()
+    ready, tasks = state.schedule.ready, state.tasks
     if not (state.approved or state.undoing):
-        drafting = (state.tasks[i] for i in state.schedule.ready.get(PLANNING, ()))
-        yield from (task for task in drafting if task.spec.drafts)
-        return
-    ready, room = state.schedule.ready, _Room(state)
-    for task_id in ready.get("", ()):
+        drafting = (tasks[i] for i in ready.get(PLANNING, ()))
+        return [task for task in drafting if task.spec.drafts]
+    if not (state.schedule.waits or _is_limited(state)):
+        lanes = [lane for lane in ready.values() if lane.ids]
+        if len(lanes) == 1:  # nearly always
+            return [tasks[i] for i in lanes[0]]
+    return _taking_turns(state, now)
+
+
+def _taking_turns(state: PlannerState, now: float) -> Iterator[Task]:
+    for task_id in state.schedule.ready.get("", ()):
         yield state.tasks[task_id]
+    room, lanes = _Room(state), _in_turn(state)
     if state.schedule.waits:
         yield from _due_retries(state, now, room)
-    lanes = _in_turn(state)
     while lanes and room.total > 0:
         for route in list(lanes):
             task = next(lanes[route], None) if room.has(route) else None
@@ -214,37 +226,36 @@ def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]
                 heapq.heappush(waiting, (entry, route, due))
 
 
-def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterator[Event]:
+def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> Iterable[Event]:
     spec = task.spec
     if (end := _end_without_start(state, task)) is not None:
-        yield end
-        if end.status is TaskStatus.Failed and spec.on_failure == "stop":
-            yield from skip_dependents(state, [spec.id], skipped)
-        return
+        return _ended(state, spec, end, skipped)
     if spec.for_each is not None:
-        yield from start_map(state, task, skipped)
-        return
+        return start_map(state, task, skipped)
     if spec.wait is not None and spec.wait.plan is None:
-        yield from start_wait(state, task, spec.wait, now, skipped)
-        return
-    if spec.kind is NodeKind.Clarification:
-        yield from _ask(state, spec, now)
-        return
+        return start_wait(state, task, spec.wait, now, skipped)
+    if spec.kind is QUESTION:
+        return _ask(state, spec, now)
     try:
         arguments = _resolved(state, task)
     except ReferenceFault as fault:
         error = compact_error_message(str(fault), state.config.error_char_limit)
         if spec.undoes is not None:
-            yield how_to_undo(task, error)
-            return
-        yield TaskStatusUpdated(spec.id, TaskStatus.Failed, error=error)
-        if task.spec.on_failure == "stop":
-            yield from skip_dependents(state, [spec.id], skipped)
-        return
+            return [how_to_undo(task, error)]
+        failed = TaskStatusUpdated(spec.id, TaskStatus.Failed, error=error)
+        return _ended(state, spec, failed, skipped)
     if spec.wait is not None:  # for its sub-plan
-        yield WaitStarted(spec.id, task.attempt + 1, arguments=arguments)
-    else:
-        yield TaskDispatched(spec.id, task.attempt + 1, arguments)
+        return [WaitStarted(spec.id, task.attempt + 1, arguments=arguments)]
+    return [TaskDispatched(spec.id, task.attempt + 1, arguments)]
+
+
+def _ended(
+    state: PlannerState, spec: TaskSpec, end: TaskStatusUpdated, skipped: set[int]
+) -> list[Event]:
+    """A task ends before it starts."""
+    if end.status is TaskStatus.Failed and spec.on_failure == "stop":
+        return [end, *skip_dependents(state, [spec.id], skipped)]
+    return [end]
 
 
 def _ask(state: PlannerState, spec: TaskSpec, now: float) -> Iterator[Event]:
@@ -292,17 +303,19 @@ def _conclusion(state: PlannerState) -> PlanningCompleted:
 
 
 def summary_of(state: PlannerState) -> PlanSummary:
-    """How the tasks and items have ended, without those that a revision superseded."""
+    """How the tasks and items have ended, without those that a revision superseded. Those that
+    undo others are only among the ids."""
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     others = state.schedule.having([s for s in TaskStatus if s is not TaskStatus.Completed])
     for task in others:
         if not task.superseded:
             by_status[task.status].append(task.spec.id)
     skipped = by_status[TaskStatus.Skipped]
+    completed, total = state.progress
     undone, to_undo = undo_counts(state) if state.completions else (0, 0)
     return PlanSummary(
-        total=len(state.tasks),
-        completed=state.schedule.counts[TaskStatus.Completed],
+        total=total,
+        completed=completed,
         failed=tuple(by_status[TaskStatus.Failed]),
         skipped=tuple(skipped),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),

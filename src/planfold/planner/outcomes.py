@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -47,15 +48,17 @@ from planfold.planner.tasks import Effect, Task, TaskStatus
 from planfold.planner.undo import how_to_undo
 from planfold.retries import retry_delay
 
+RUNNING: Final = TaskStatus.Running  # looking up a member takes time
+COMPLETED: Final = TaskStatus.Completed
 _ARGUMENTS = 400  # characters of a call's arguments in a question
 
 
-def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterator[Event]:
+def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> Iterable[Event]:
     """Decide ``HandleExecutorEvent``. Reports of earlier attempts, and reports of an attempt
     that has ended, change nothing: delivery may be at-least-once."""
     task, report = state.tasks.get(command.task_id), command.event
     if task is None and command.attempt is not None and map_of(command.task_id) in state.tasks:
-        return  # the map of the item was planned again
+        return ()  # the map of the item was planned again
     task = task or find_task(state, command.task_id)
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
@@ -63,22 +66,23 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
             "never dispatched"
         )
     if command.attempt is not None and command.attempt < task.attempt:
-        return
+        return ()
     if isinstance(report, ClarificationProvided):
-        yield from receive_answer(state, task, report)
-    elif task.spec.for_each is not None:
+        return receive_answer(state, task, report)
+    if task.spec.for_each is not None:
         raise CommandRejected(
             f"task {task.id} is a map; what runs are its items: report on {task.id}[0]"
         )
-    elif task.status is TaskStatus.Running:
-        yield from _reported(state, task, command)
+    if task.status is not RUNNING:
+        return ()
+    if isinstance(report, TaskCompleted):  # nearly always
+        return _completed(state, task, report.result)
+    return _reported(state, task, command)
 
 
 def _reported(state: PlannerState, task: Task, command: HandleExecutorEvent) -> Iterator[Event]:
     report = command.event
     match report:
-        case TaskCompleted(result):
-            yield from _completed(state, task, result)
         case TaskFailed():
             yield from _failed(state, task, command, report)
         case NeedsClarification():
@@ -88,7 +92,7 @@ def _reported(state: PlannerState, task: Task, command: HandleExecutorEvent) -> 
                 yield _question(task, report, command.now)
         case TaskProgressed(note):
             if note != task.note:
-                yield TaskStatusUpdated(task.id, TaskStatus.Running, note=note)
+                yield TaskStatusUpdated(task.id, RUNNING, note=note)
         case StepBegun():
             yield from begin_step(state, task, report, command.epoch)
         case StepCompleted():
@@ -103,17 +107,16 @@ def _reported(state: PlannerState, task: Task, command: HandleExecutorEvent) -> 
             yield from _unknown(state, task, command, report)
 
 
-def _completed(state: PlannerState, task: Task, result: object) -> Iterator[Event]:
+def _completed(state: PlannerState, task: Task, result: object) -> Iterable[Event]:
     if task.by_hand is not None:
-        yield from stopped(state, task, "", result=result)
-        return
+        return stopped(state, task, "", result=result)
     if task.outdated and task.cancel_requested:
         error = "it completed, but an answer on which it rests was changed"
-        yield from stopped(state, task, error, result=result)
-        return
-    yield TaskStatusUpdated(task.spec.id, TaskStatus.Completed, result=result)
+        return stopped(state, task, error, result=result)
+    completed: list[Event] = [TaskStatusUpdated(task.spec.id, COMPLETED, result=result)]
     if task.outdated:
-        yield from run_again(state, task)
+        completed += run_again(state, task)
+    return completed
 
 
 def _failed(

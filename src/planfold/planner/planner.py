@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -67,6 +67,8 @@ from planfold.planner.undo import undo_plan
 from planfold.planner.waits import register_wait, to_register
 from planfold.tags import check_tags
 
+RUNNING: Final = TaskStatus.Running  # looking up a member takes time
+SAFE: Final = Effect.Safe
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
 _WAITING = (PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, PlanStatus.Paused)
@@ -170,25 +172,29 @@ class Planner(PlanMemory):
 def _queue_changes(state: PlannerState, events: Sequence[Event]) -> list[tuple[int, QueueChange]]:
     changes: list[tuple[int, QueueChange]] = []
     for place, event in enumerate(events):
-        match event:
-            case TaskDispatched(task_id, attempt):
-                spec, priority = state.tasks[task_id].spec, state.config.priority
-                route = spec.queue_route
-                tool = spec.tool.name if spec.tool else route
-                safe = spec.effect is Effect.Safe
-                about = (route, tool, priority, safe, spec.limits)
-                changes.append((place, Enqueue(task_id, attempt, *about)))
-            case TaskStatusUpdated(task_id, status):
-                if status is not TaskStatus.Running and _was_dispatched(state, task_id):
-                    changes.append((place, Settle(task_id)))
-            case RetryScheduled(task_id) | ClarificationRequested(task_id):
-                if _was_dispatched(state, task_id):
-                    changes.append((place, Settle(task_id)))
-            case TasksReset(task_ids):
-                changes += [(place, Settle(i)) for i in task_ids if _was_dispatched(state, i)]
-            case CancelRequested(task_ids):
-                changes += [(place, Signal(i)) for i in task_ids if _runs(state, i)]
+        match event:  # without patterns for the fields, which cost more than all the rest
+            case TaskDispatched():
+                changes.append((place, _enqueue(state, event)))
+            case TaskStatusUpdated():
+                if event.status is not RUNNING and _was_dispatched(state, event.task_id):
+                    changes.append((place, Settle(event.task_id)))
+            case RetryScheduled() | ClarificationRequested():
+                if _was_dispatched(state, event.task_id):
+                    changes.append((place, Settle(event.task_id)))
+            case TasksReset():
+                ids = event.task_ids
+                changes += [(place, Settle(i)) for i in ids if _was_dispatched(state, i)]
+            case CancelRequested():
+                changes += [(place, Signal(i)) for i in event.task_ids if _runs(state, i)]
     return changes
+
+
+def _enqueue(state: PlannerState, event: TaskDispatched) -> Enqueue:
+    spec = state.tasks[event.task_id].spec
+    route, call = spec.queue_route, spec.tool
+    tool, safe = call.name if call else route, spec.effect is SAFE
+    about = (route, tool, state.config.priority, safe, spec.limits)
+    return Enqueue(event.task_id, event.attempt, *about)
 
 
 def _was_dispatched(state: PlannerState, task_id: int) -> bool:
@@ -203,18 +209,18 @@ def _runs(state: PlannerState, task_id: int) -> bool:
     task = state.tasks.get(task_id)
     if task is None or task.spec.for_each is not None or task.spec.wait is not None:
         return False
-    return task.status is TaskStatus.Running
+    return task.status is RUNNING
 
 
 def _head(state: PlannerState) -> dict[str, Any]:
     """Title, status and counts, a priority and a project that are not the default, tags, how many
     break-points there are, the origins of a fork, and the parent of a sub-plan."""
-    counts, config = state.schedule.counts, state.config
+    (completed, total), config = state.progress, state.config
     head: dict[str, Any] = {
         "title": state.title,
-        "status": state.status.value,
-        "total": len(state.tasks),
-        "completed": counts[TaskStatus.Completed],
+        "status": str(state.status),
+        "total": total,
+        "completed": completed,
         "questions": len(state.questions),
     }
     if state.origins:

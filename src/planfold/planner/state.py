@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,8 @@ from planfold.planner.graph import Schedule
 from planfold.planner.items import STRIDE
 from planfold.planner.questions import Question
 from planfold.planner.tasks import ParentTask, Pause, PlanStatus, Task, TaskStatus
+
+RUNNING: Final = PlanStatus.Running  # looking up a member takes time
 
 
 class PlannerState(msgspec.Struct, dict=True):
@@ -80,6 +82,14 @@ class PlannerState(msgspec.Struct, dict=True):
         """The tasks as they are written in the plan, by id: without the items of its maps."""
         return {i: task for i, task in self.tasks.items() if i < STRIDE}
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many tasks and items have completed, and of how many: without those that a revision
+        superseded and those that undo others."""
+        counts, aside = self.schedule.counts, self.schedule.aside
+        done = counts[TaskStatus.Completed] - aside[TaskStatus.Completed]
+        return done, len(self.tasks) - aside.total()
+
     def deadline_of(self, task_id: int) -> float | None:
         """When time ends what a task waits for: its question by the default, or its wait."""
         question = self.questions.get(task_id)
@@ -111,7 +121,7 @@ class PlannerState(msgspec.Struct, dict=True):
     def _while_it_lasts(self) -> PlanStatus:
         schedule = self.schedule
         if not (self.questions or self.paused or self.breakpoints):
-            return PlanStatus.Running
+            return RUNNING
         if self.paused is not None:
             return PlanStatus.Running if schedule.slots else PlanStatus.Paused
         if not schedule.idle:

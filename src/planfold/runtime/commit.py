@@ -107,12 +107,16 @@ class Commit:
         self.last = decided.decision
         self.events += len(decided.decision.events)
         self.full = len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
-        if decided.reservation is not None:
-            self.slots = decided.reservation.slots
-            if early and not self.full and decided.reservation.early:
-                # Once the commit is on its way: attempts take the event loop's time.
-                asyncio.get_running_loop().call_soon(decided.reservation.begin, self.basis)
         self.awaited = self.awaited or self.full or not self.quiet or decided.is_awaited()
+        reservation = decided.reservation
+        if reservation is None:
+            return
+        self.slots = reservation.slots
+        if early and not self.full and reservation.early:
+            if self.awaited:  # once the commit is on its way: attempts take the event loop's time
+                asyncio.get_running_loop().call_soon(reservation.begin, self.basis)
+            else:
+                reservation.begin(self.basis)
 
     def succeed(self, workers: Sequence[Slots]) -> None:
         """It is in the log: answer, stop what is to stop, and begin what waited for that."""

@@ -49,8 +49,7 @@ class Leases:
         enter: Callable[[], Awaitable[None]],
         trouble: Callable[[PlanfoldError], None],
     ) -> None:
-        self._store = store
-        self._queue = store.queue
+        self._store, self._queue = store, store.queue
         self._slots, self._owner = slots, slots.owner
         self._runner = runner
         self._enter = enter
@@ -61,8 +60,8 @@ class Leases:
         self._ended: set[Reserved] = set()  # since the queue was last asked
         self._surplus: deque[Lease] = deque()  # claimed, but commits took their places first
         self._barred: set[str] = set()  # plans that cannot be worked on here
-        self._entered = False
-        self._doubt = False
+        self._entered = self._doubt = False
+        self._fresh = True  # it has never left, so it holds nothing that is not renewed in time
         self._full = False  # the last claim left tasks behind
         self._opens_in = EVERY_S  # seconds after which a limit may give a task a place
         self._renewed_at = 0.0, 0.0  # loop time and the store's clock
@@ -86,7 +85,7 @@ class Leases:
         loop = asyncio.get_running_loop()
         self._note_standstill(loop.time())
         if self._last_round is None:
-            self._renewed_at = loop.time(), 0.0
+            self._renewed_at = loop.time(), self._store.clock() if self._fresh else 0.0
         give_up_at = self._renewed_at[0] + GIVE_UP_RENEWING_S
         try:
             async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
@@ -203,7 +202,8 @@ class Leases:
         if most < 1 or slots.alone:
             return
         leases = await self._granted(most, "no")
-        self._share.claimed(len(leases))
+        here = {aggregate_id for aggregate_id, _ in self._running}
+        self._runner.expect_others(self._share.claimed(leases, here))
         self._full = len(leases) == most and not self._share.leaves
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)
@@ -283,13 +283,14 @@ class Leases:
         except Exception as fault:
             self._note(attempt.lease, fault)
         finally:
-            self._done(attempt)
             if attempt.to_release is None:
                 self._forget(attempt)
                 if attempt.lease.limits:  # they may have a place now
                     self._store.wakeup.notify(WORK)
-            elif not self._stopping:
-                self._doubts()  # the next round gives it back
+            else:
+                self._done(attempt)
+                if not self._stopping:
+                    self._doubts()  # the next round gives it back
 
     def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
         for task_id in task_ids:
@@ -391,6 +392,6 @@ class Leases:
                 await self._give_back()
                 await self._compare(self._queue.renew)
         finally:
-            self._entered = self._stopping = False  # the worker may be entered again
+            self._entered = self._stopping = self._fresh = False  # it may be entered again
             self._last_round = None
             await asyncio.wait_for(self._queue.leave(self._owner), REPORT_S)

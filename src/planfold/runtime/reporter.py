@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
 from planfold.eventstore.event_rows import clock_time
@@ -34,6 +34,7 @@ from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import as_recorded
 
 LONGEST_PAUSE_S = 2.0
+_STEPS: Final = (StepBegun, StepCompleted, StepAbandoned)
 JITTERS = 1_000_000  # the values that a jitter can have, from 0 to 1
 
 
@@ -138,31 +139,10 @@ class Reporter:
         What an operator has to put right (a server that is read-only since a failover, a password
         that was changed) counts as that. What the executor does to ``event`` later changes
         nothing. Returns the events that it caused."""
-        began = time.monotonic()
-        try:
-            events = await self._deliver(attempt, event, began_at, patient)
-        except LeaseLost:
-            self.fenced += 1
-            raise
-        self.durations.add(time.monotonic() - began)
-        return events
-
-    async def _deliver(
-        self, attempt: Attempt, event: ExecutorEvent, began_at: float, patient: bool
-    ) -> Sequence[Any]:
         if not isinstance(event, TaskCompleted) or event.result is not None:
             event = as_recorded(event)
-        name = type(event).__name__
-        if isinstance(event, (StepBegun, StepCompleted, StepAbandoned)):
-            name += f":{event.key}"
-        lease = attempt.lease
-        now = clock_time(self._store.clock())
-        jitter = int(random.random() * JITTERS) / JITTERS
-        command = HandleExecutorEvent(lease.task_id, event, lease.attempt, now, jitter, lease.epoch)
-        recorded = jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None
-        origin = Metadata(
-            worker=self._owner, claimed_at=lease.claimed_at, began_at=began_at, jitter=recorded
-        )
+        lease, began = attempt.lease, time.monotonic()
+        command, origin = self._command(lease, event, began_at)
         pause, repeated = 0.05, False
         while True:
             try:
@@ -170,7 +150,7 @@ class Reporter:
                     PLAN,
                     lease.aggregate_id,
                     command,
-                    command_id=f"{lease.cause}/{name}",
+                    command_id=f"{lease.cause}/{_name_of(event)}",
                     fence=Fence(lease.task_id, lease.attempt, lease.epoch),
                     origin=origin,
                     basis=attempt.basis,
@@ -178,6 +158,9 @@ class Reporter:
                 )
                 if repeated and not events and isinstance(event, StepBegun | StepCompleted):
                     events = await self._recorded_before(lease, event)
+            except LeaseLost:
+                self.fenced += 1
+                raise
             except (Transient, ConfigurationError) as fault:
                 self._trouble(fault)
                 repeated = True
@@ -185,7 +168,21 @@ class Reporter:
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
                 self._reported(lease.aggregate_id, events)
+                self.durations.add(time.monotonic() - began)
                 return events
+
+    def _command(
+        self, lease: Lease, event: ExecutorEvent, began_at: float
+    ) -> tuple[HandleExecutorEvent, Metadata]:
+        """The report of ``event`` and where it comes from."""
+        now = clock_time(self._store.clock())
+        jitter = int(random.random() * JITTERS) / JITTERS
+        recorded = jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None
+        origin = Metadata(
+            worker=self._owner, claimed_at=lease.claimed_at, began_at=began_at, jitter=recorded
+        )
+        task_id, attempt = lease.task_id, lease.attempt
+        return HandleExecutorEvent(task_id, event, attempt, now, jitter, lease.epoch), origin
 
     async def _recorded_before(
         self, lease: Lease, event: StepBegun | StepCompleted
@@ -202,6 +199,11 @@ class Reporter:
         if ours and key in steps and steps[key] == event.value:
             return [StepRecorded(task_id, key, event.value, event.spent)]
         return []
+
+
+def _name_of(event: ExecutorEvent) -> str:
+    name = type(event).__name__
+    return f"{name}:{event.key}" if isinstance(event, _STEPS) else name
 
 
 def _unrecordable(lease: Lease, outcome: Outcome, fault: Exception) -> Outcome:

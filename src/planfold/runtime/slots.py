@@ -14,6 +14,9 @@ TURNS_S = 0.02  # for which others wait at most, besides a task
 Dispatched = Sequence[tuple[QueueChange, int]]
 """Changes of the task queue with the version of their event."""
 
+Taken = Sequence[tuple[Enqueue, int]]
+"""Tasks that a worker takes, with the version of their event."""
+
 Reserved = tuple[str, int, int]
 """Aggregate, task and attempt that a commit on its way leases to the worker."""
 
@@ -76,7 +79,8 @@ class Slots:
             return False
         if self.routes is not None and change.route not in self.routes:
             return False
-        if self.alone or self.wanted < 1 or self._must_claim() or change.limits:
+        must_claim = self.turns == 0 and time.monotonic() >= self.turns_until
+        if must_claim or self.alone or change.limits or self.wanted < 1:
             self.waiting = True
             return False
         self.reserved.add((aggregate_id, change.task_id, change.attempt))
@@ -90,9 +94,6 @@ class Slots:
         self.turns = turns
         self.turns_until = time.monotonic() + TURNS_S
 
-    def _must_claim(self) -> bool:
-        return self.turns == 0 and time.monotonic() >= self.turns_until
-
     def give_back(self, reserved: Iterable[Reserved]) -> None:
         """The commit failed, or its answer was lost: the places are free again, and what began
         before it stops."""
@@ -101,7 +102,9 @@ class Slots:
 
     def grant(self, leases: Sequence[Lease], basis: Basis) -> None:
         """These tasks are leased to this worker, once ``basis`` is durable."""
-        self.reserved.difference_update((le.aggregate_id, le.task_id, le.attempt) for le in leases)
+        self.reserved.difference_update(
+            [(le.aggregate_id, le.task_id, le.attempt) for le in leases]
+        )
         self.begin(leases, basis)
 
 
@@ -109,15 +112,12 @@ class Reservation:
     """The places of one worker that a commit on its way will fill: ``early`` are tasks that may
     begin before it is durable, ``waiting`` the others; those that have begun are in neither."""
 
-    def __init__(self, slots: Slots, aggregate_id: str, taken: Dispatched, now: float) -> None:
+    def __init__(self, slots: Slots, aggregate_id: str, taken: Taken, now: float) -> None:
         self.slots = slots
-        self.leased = frozenset(change.task_id for change, _ in taken)
+        self.leased = frozenset([change.task_id for change, _ in taken])
         self._aggregate_id = aggregate_id
-        self.early: list[tuple[QueueChange, int]] = []
-        self.waiting: list[tuple[QueueChange, int]] = []
-        for one in taken:
-            safe = isinstance(one[0], Enqueue) and one[0].safe
-            (self.early if safe else self.waiting).append(one)
+        self.early: Taken = [one for one in taken if one[0].safe] or ()
+        self.waiting: Taken = [one for one in taken if not one[0].safe] or ()
         self._now = now
 
     def begin(self, basis: Basis) -> None:
@@ -125,14 +125,14 @@ class Reservation:
         for the commit, to release what it got."""
         if self.slots.open:
             self._grant(self.early, basis)
-            self.early = []
+            self.early = ()
 
     def grant(self, basis: Basis) -> None:
         """The commit succeeded: begin the rest."""
-        self._grant([*self.early, *self.waiting], basis)
-        self.early, self.waiting = [], []
+        self._grant((*self.early, *self.waiting), basis)
+        self.early = self.waiting = ()
 
-    def _grant(self, taken: Dispatched, basis: Basis) -> None:
+    def _grant(self, taken: Taken, basis: Basis) -> None:
         if taken:
             leases = [self._lease(change, version) for change, version in taken]
             self.slots.grant(leases, basis)
@@ -142,12 +142,10 @@ class Reservation:
         self.slots.give_back(
             (self._aggregate_id, change.task_id, change.attempt)
             for change, _ in (*self.early, *self.waiting)
-            if isinstance(change, Enqueue)
         )
-        self.early, self.waiting = [], []
+        self.early = self.waiting = ()
 
-    def _lease(self, change: QueueChange, version: int) -> Lease:
-        assert isinstance(change, Enqueue)
+    def _lease(self, change: Enqueue, version: int) -> Lease:
         return Lease(
             self._aggregate_id,
             change.task_id,

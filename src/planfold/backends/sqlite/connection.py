@@ -27,6 +27,8 @@ from planfold.errors import (
 APPLICATION_ID = 0x706C6664  # "plfd": marks a planfold database among other SQLite files
 BUSY_MS = 10_000
 MEMORY = ":memory:"
+FRAME_BYTES = 24  # before each page in the write-ahead log
+SMALL_CACHE = 10  # pages
 PAGE_BYTES = 2048  # of a new file: a commit changes a few bytes on each of about seven pages
 
 
@@ -69,6 +71,25 @@ def _use_wal(connection: apsw.Connection, path: str) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
+
+
+def grow_log(connection: apsw.Connection, path: str) -> None:
+    """Give the write-ahead log of ``path`` the size at which SQLite begins it again from the front.
+    A commit that makes the file longer waits for the disk twice. Raises apsw.Error; then nothing
+    has changed."""
+    size = connection.pragma("wal_autocheckpoint") * (connection.pragma("page_size") + FRAME_BYTES)
+    missing = size - os.path.getsize(f"{path}-wal")
+    if missing <= 0:
+        return
+    cached = connection.pragma("cache_size")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.pragma("cache_size", SMALL_CACHE)  # so that pages are written before a commit
+        connection.execute("INSERT INTO snapshots VALUES ('', 0, '', zeroblob(?))", (missing,))
+    finally:
+        connection.pragma("cache_size", cached)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def migrate(connection: apsw.Connection, path: str) -> int:

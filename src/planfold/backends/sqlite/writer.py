@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from planfold.backends.sqlite.connection import BUSY_MS, translate
+from planfold.backends.sqlite.connection import BUSY_MS, MEMORY, grow_log, translate
 from planfold.errors import ConfigurationError, PlanfoldError
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ _Waiting = tuple[Work, asyncio.Future[Any], Callable[[], None] | None]
 
 SLOW_COMMIT_S = 0.0015
 LOCK_PAUSE_S = 0.001  # while another process commits
+GROW_AFTER = 10  # commits: a process that makes as many makes more
 
 
 class SqliteWriter:
@@ -40,6 +41,7 @@ class SqliteWriter:
         self._committing = False
         self._commit_s = 0.0
         self._took: deque[float] = deque(maxlen=9)
+        self._until_grown = 0 if path == MEMORY else GROW_AFTER  # commits until the log is grown
         self._thread = ThreadPoolExecutor(1, "planfold-writer") if threads else None
         self._data_version = self._read_data_version()
         self.generation = 0  # rises when another process has written
@@ -196,11 +198,21 @@ class SqliteWriter:
             self._took.append(time.perf_counter() - begun)
             # The median: one outlier says nothing about the disk.
             self._commit_s = sorted(self._took)[len(self._took) // 2]
-            return results
         except BaseException:
             if not connection.get_autocommit():
                 connection.execute("ROLLBACK")
             raise
+        self._grow_log()
+        return results
+
+    def _grow_log(self) -> None:
+        if self._until_grown:
+            self._until_grown -= 1
+            if not self._until_grown:
+                self._connection.set_busy_timeout(0)
+                with suppress(apsw.Error, OSError):  # else commits do it, one after the other
+                    grow_log(self._connection, self._path)
+                self._connection.set_busy_timeout(BUSY_MS)
 
     def _look_for_foreign_writes(self) -> None:
         version = self._read_data_version()

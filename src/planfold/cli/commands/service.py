@@ -73,7 +73,7 @@ def serve_command(
     planfold serve
     planfold serve --host 0.0.0.0 --behind-proxy --public-url https://plans.example.org
     """
-    from planfold.cli.access import run_async, settings_for
+    from planfold.cli.access import run_working, settings_for
     from planfold.errors import extra_missing
 
     try:
@@ -90,7 +90,7 @@ def serve_command(
     )
     check_binding(binding)
     settings = settings_for(db, concurrency=concurrency)
-    return run_async(_serve(settings, binding, tools, works=not no_worker))
+    return run_working(_serve(settings, binding, tools, works=not no_worker))
 
 
 async def _serve(

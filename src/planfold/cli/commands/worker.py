@@ -71,11 +71,11 @@ def worker_command(
     planfold worker
     planfold worker --route shell --concurrency 4
     """
-    from planfold.cli.access import run_async
+    from planfold.cli.access import run_working
 
     metrics = None if metrics_port is None else (metrics_host, metrics_port)
     work = _work(routes, concurrency, tools, metrics, otlp, as_json=as_json, db=db)
-    return run_async(work)
+    return run_working(work)
 
 
 async def _work(

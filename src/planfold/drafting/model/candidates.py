@@ -18,7 +18,6 @@ from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
 from planfold.drafting.model.answer import draft_of
 from planfold.drafting.model.offered_plans import NO_PLANS, OfferedPlans
-from planfold.drafting.shape import for_each_text
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
 from planfold.planner.references import (
@@ -153,7 +152,7 @@ class Candidates:
     ) -> tuple[list[TaskSpec], list[Fault]]:
         plan = PlanDraft(tasks=[candidate.draft for candidate in pending])
         try:  # without ids, so that faults name the tasks as the model does
-            self._compiled(plan, self._known)
+            compile_plan(plan, self._tools, existing=self._known)
         except InvalidPlan as invalid:
             faulty = {excerpt(c.label) for c in pending if c.faults}
             return [], [*own, *(f for f in invalid.faults if f.task not in faulty)]
@@ -161,7 +160,7 @@ class Candidates:
             return [], own
         ids = {self._id_for(c.label, place): c for place, c in enumerate(pending)}
         plan.tasks = [msgspec.structs.replace(c.draft, id=i) for i, c in ids.items()]
-        specs = self._compiled(plan, self._known)
+        specs = compile_plan(plan, self._tools, existing=self._known)
         return [self._accept(ids[spec.id], spec) for spec in specs], []
 
     @property
@@ -236,16 +235,13 @@ class Candidates:
         task_id = self._id_for(candidate.label)
         draft = msgspec.structs.replace(candidate.draft, id=task_id)
         try:
-            (spec,) = self._compiled(PlanDraft(tasks=[draft]), needed)
+            (spec,) = compile_plan(PlanDraft(tasks=[draft]), self._tools, existing=needed)
         except InvalidPlan as invalid:
             ids = {task_id: candidate}
             candidate.faults = [_renamed(fault, ids) for fault in invalid.faults]
             return None
         self._pending.remove(candidate)
         return self._accept(candidate, spec)
-
-    def _compiled(self, plan: PlanDraft, known: Mapping[int, TaskSpec]) -> tuple[TaskSpec, ...]:
-        return compile_plan(plan, self._tools, existing=known, drafted=self.accepted.keys())
 
     def _names_in(self, draft: TaskDraft) -> dict[str, None]:
         tool = self._tools.get(draft.tool) if draft.tool else None
@@ -263,8 +259,8 @@ class Candidates:
             with contextlib.suppress(ConditionFault):  # the compiler says what is wrong
                 wanted = read_condition(draft.when).references.values()
                 names |= dict.fromkeys(reference.target for reference in wanted)
-        if (written := for_each_text(draft)) is not None:
-            listed = whole_reference(written)
+        if draft.for_each is not None:
+            listed = whole_reference(str(draft.for_each).strip())
             names |= {} if listed is None else {listed.target: None}
             names = {name: None for name in names if name not in ITEM}
         names.pop(OCCURRENCE, None)  # the time that the plan runs for
