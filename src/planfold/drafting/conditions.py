@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from planfold.drafting.draft import TaskDraft
 from planfold.drafting.faults import Faults, excerpt
 from planfold.errors import ConfigurationError
 from planfold.planner.cel import Type
@@ -15,7 +16,7 @@ from planfold.planner.conditions import (
     read_condition,
 )
 from planfold.planner.references import OCCURRENCE, Reference
-from planfold.planner.tasks import RunIf
+from planfold.planner.tasks import RunIf, TaskSpec
 
 if TYPE_CHECKING:
     from planfold.drafting.dependencies import Numbered
@@ -82,8 +83,10 @@ class ConditionChecks:
         """A failure skips the task before its condition is looked at."""
         task_id = self._numbered.find(reference.target)
         place = None if task_id is None else self._numbered.place.get(task_id)
-        task = None if place is None else self._numbered.tasks[place]
-        if task_id is not None and task is None:
+        task: TaskDraft | TaskSpec | None = None
+        if place is not None:
+            task = self._numbered.tasks[place]
+        elif task_id is not None:
             task = self._numbered.existing.get(task_id)
         source = self._condition.source if self._condition else ""
         asked = re.search(rf"{variable}\s*==\s*[\"'](failed|cancelled)[\"']", source)
