@@ -7,6 +7,7 @@ import pytest
 
 from planfold.errors import CommandRejected
 from planfold.planner.commands import (
+    CancelPlan,
     CancelTask,
     ChangeAnswer,
     Command,
@@ -19,7 +20,7 @@ from planfold.planner.events import Event
 from planfold.planner.items import map_of
 from planfold.planner.planner import Planner
 from planfold.planner.stored import StoredPlan
-from planfold.planner.tasks import Effect, NodeKind, TaskSpec
+from planfold.planner.tasks import Effect, NodeKind, TaskSpec, ToolCall, Undo
 from tests.planner.plan_builders import (
     Plan,
     answer,
@@ -152,3 +153,14 @@ def test_readers_of_a_snapshot_see_the_result_of_an_empty_map() -> None:
             reader.apply(event)
         assert [reader.state.tasks[i].result for i in (2, 3)] == [[], []]
         assert reader.state.tasks == planner.state.tasks
+
+
+def test_a_retry_after_an_undo_drops_a_map_whose_answer_was_changed_with_its_undone_items() -> None:
+    undo = Undo(tool=ToolCall("drop", {"x": "$self"}), effect=Effect.Safe)
+    plan = found(each(3, 2, effect=Effect.Safe, undo=undo))
+    plan = play(plan, done(at(0, 3), 1), ChangeAnswer(1, "b"), CancelPlan())
+    plan = play(plan, failed(2), failed(at(1, 3)), failed(at(2, 3)), answer(4, "undo"))
+    plan = play(plan, *(done(i) for i, s in statuses(plan).items() if s == "running"))
+    assert plan.handler.state.outcome == "cancelled"
+    plan = play(plan, RetryTask(2), done(2, []))
+    assert (statuses(plan)[3], result(plan, 3)) == ("completed", [])

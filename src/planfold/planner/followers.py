@@ -40,7 +40,8 @@ def reset_all(
     gone = {*outdated, *(i for i in reset if map_of(i) in outdated)}
     if rest := tuple(i for i in reset if i not in gone):
         yield TasksReset(rest, reason)
-    yield from _from_the_beginning(again, undone)
+    left = [i for i in undone if map_of(i) not in outdated]  # the others went with their maps
+    yield from _from_the_beginning([i for i in again if map_of(i) not in outdated], left)
 
 
 def _from_the_beginning(again: Iterable[int], undone: Collection[int]) -> Iterator[TasksReset]:
