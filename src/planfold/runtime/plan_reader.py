@@ -32,7 +32,7 @@ from planfold.runtime.task_names import task_id_in
 if TYPE_CHECKING:  # views are imported by the methods that make them: few programs need them all
     from planfold.readmodels.explanation import Explanation, Present
     from planfold.readmodels.ledger import Ledger
-    from planfold.readmodels.plan_difference import PlanDifference, Side
+    from planfold.readmodels.plan_difference import PlanDifference
     from planfold.readmodels.plan_view import PlanView
     from planfold.readmodels.simulation import Simulation
     from planfold.readmodels.statistics import Statistics
@@ -133,16 +133,13 @@ class PlanReader:
     ) -> PlanDifference:
         """How another plan, or the same one at another version or time, differs from this one: see
         :class:`PlanDifference`. Raises NotFound, CorruptLog."""
-        from planfold.readmodels.plan_difference import plan_difference
+        from planfold.readmodels.plan_difference import Side, plan_difference
 
-        one, other = await self._side(plan_id, at), await self._side(other_id, other_at)
-        return plan_difference(one, other)
-
-    async def _side(self, plan_id: str, at: int | datetime | None) -> Side:
-        from planfold.readmodels.plan_difference import Side
-
-        state = (await self.fold(plan_id, at)).state
-        return Side(state, await history_of(self.store, plan_id, state.version))
+        sides = list[Side]()
+        for each, moment in ((plan_id, at), (other_id, other_at)):
+            state = (await self.fold(each, moment)).state
+            sides.append(Side(state, await history_of(self.store, each, state.version)))
+        return plan_difference(sides[0], sides[1])
 
     async def _why_not_at(self, plan_id: str, at: int | datetime | None) -> str:
         state = (await self.planner(plan_id)).state
