@@ -23,7 +23,8 @@ from planfold.planner.maps import items_of
 from planfold.planner.sub_plans import sub_plan_id
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
-from planfold.schedules.schedule import OccurrencesDecided, PlanSchedule, ScheduleAdded
+from planfold.schedules.events import OccurrencesDecided, ScheduleAdded
+from planfold.schedules.schedule import PlanSchedule
 from planfold.signals.inbox import (
     SignalAwaited,
     SignalDelivered,
