@@ -10,7 +10,7 @@ from planfold.eventstore.queue import LimitState
 from planfold.planner.commands import ConfirmEnd
 from planfold.planner.state import PlannerState
 from planfold.planner.sub_plans import owes_end
-from planfold.planner.tasks import Task, TaskStatus
+from planfold.planner.tasks import Task
 from planfold.runtime.aggregate import PLAN, SIGNALS
 from planfold.runtime.decisions import PlanDecisions
 from planfold.runtime.signal_delivery import SignalDelivery
@@ -149,18 +149,6 @@ def _() -> Any:
 @planted("fork repeats effects")
 def _() -> Any:
     return patch("planfold.planner.forks.refuse_repeats", lambda *_: None)
-
-
-@planted("map runs completed items again")
-def _() -> Any:
-    """A retry of a map resets all of its items."""
-    from planfold.planner.maps import items_of
-
-    def retried_with(state: PlannerState, task: Task) -> list[int]:
-        items = [i.id for i in items_of(state, task) if i.status is not TaskStatus.Skipped]
-        return [task.id, *items]
-
-    return patch("planfold.planner.followers.retried_with", retried_with)
 
 
 @planted("schedule does not wait for the plan before")
