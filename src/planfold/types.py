@@ -66,9 +66,9 @@ if TYPE_CHECKING:
     from planfold.readmodels.plan_difference import Divergence as Divergence
     from planfold.readmodels.plan_difference import PlanDifference as PlanDifference
     from planfold.readmodels.plan_difference import TaskDifference as TaskDifference
-    from planfold.readmodels.reasons import Reason as Reason
-    from planfold.readmodels.reasons import ReasonKind as ReasonKind
-    from planfold.readmodels.reasons import WorkerFit as WorkerFit
+    from planfold.readmodels.reason import Reason as Reason
+    from planfold.readmodels.reason import ReasonKind as ReasonKind
+    from planfold.readmodels.reason import WorkerFit as WorkerFit
     from planfold.readmodels.replay import Replay as Replay
     from planfold.readmodels.replay import ReplayDifference as ReplayDifference
     from planfold.readmodels.simulation import Simulation as Simulation
@@ -142,7 +142,7 @@ _HOMES = {
     "planfold.readmodels.histogram": ("Histogram",),
     "planfold.readmodels.ledger": ("Ledger",),
     "planfold.readmodels.plan_difference": ("Divergence", "PlanDifference", "TaskDifference"),
-    "planfold.readmodels.reasons": ("Reason", "ReasonKind", "WorkerFit"),
+    "planfold.readmodels.reason": ("Reason", "ReasonKind", "WorkerFit"),
     "planfold.readmodels.replay": ("Replay", "ReplayDifference"),
     "planfold.readmodels.simulation": ("Simulation",),
     "planfold.readmodels.statistics": ("Figures", "Statistics"),

@@ -17,7 +17,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> str:
     tasks = [
         sh("build", "echo built"),
         sh("deploy", "echo deployed", "build"),
-        sh("tell", "", "deploy", arguments={"argv": ["echo", "$deploy.url"]}),
+        sh("tell", "", "deploy", arguments={"argv": ["echo", "$deploy.stdout"]}),
     ]
     out = called(
         *("run", "--yes", "--id", "p", "--pause-before", "deploy", write_plan(*tasks)), code=3
@@ -43,12 +43,12 @@ def test_a_break_point_is_shown_explained_and_lifted(plan: str) -> None:
 
 def test_a_task_is_skipped_or_completed_with_who_and_why(plan: str) -> None:
     refused = called("complete", plan, "deploy", code=2)
-    assert "task 3 uses $2.url: give the result of task 2 with result=..." in refused
+    assert "task 3 uses $2.stdout: give the result of task 2 with result=..." in refused
     assert "`planfold complete TASK --result JSON` does that" in refused
     assert "not JSON" in called("complete", plan, "deploy", "--result", "{", code=2)
     assert "Task 3 was skipped. " in called("skip", plan, "tell", "--reason", "no need")
     assert "Task 3 was skipped already" in called("skip", plan, "tell")
-    done = ("complete", plan, "deploy", "--result", '{"url": "x"}', "--reason", "did it")
+    done = ("complete", plan, "deploy", "--result", '{"stdout": "x"}', "--reason", "did it")
     assert "Task 2 was completed. " in called(*done)
     assert "Task 2 was completed so already" in called(*done)
     called("resume", plan)

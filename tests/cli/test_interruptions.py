@@ -86,7 +86,7 @@ def test_what_must_not_run_twice_is_asked_about() -> None:
 
 
 def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
-    user = sh("c", "true", "b") | {"arguments": {"argv": ["echo", "$b.id"]}}
+    user = sh("c", "true", "b") | {"arguments": {"argv": ["echo", "$b.stdout"]}}
     plan = json.loads(Path(waiting_plan(effect="once")).read_text())
     process = start("run", "--yes", write_plan(*plan["tasks"][:2], user))
     wait_for_task("b-began")
@@ -94,17 +94,17 @@ def test_a_result_that_a_later_task_uses_is_asked_for() -> None:
     process.kill()
     ended(process)
     out = called("resume", code=3)
-    assert "# task 3 uses $2.id" in out
+    assert "# task 3 uses $2.stdout" in out
     assert "b done --result JSON" in out
     refusal = called("answer", "b", "done", code=2)
-    assert "task 3 uses $2.id" in refusal
+    assert "task 3 uses $2.stdout" in refusal
     assert "--result JSON" in refusal
     called("answer", "b", "1", code=2)
     assert "cannot be changed later" in called(
         "answer", shown()["id"], "b", "done", "--change", "--result", "3", code=2
     )
     assert statuses(shown())[1] == "needs_clarification"
-    called("answer", "b", "done", "--result", '{"id": 3}')
+    called("answer", "b", "done", "--result", '{"stdout": "3"}')
     called("resume")
     assert statuses(shown()) == ["completed"] * 3
 

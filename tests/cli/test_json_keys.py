@@ -14,7 +14,7 @@ from command_line import called, question, sh, shown, write_plan
 from planfold import PlanView, Question
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.plan_view import TaskView
-from planfold.readmodels.reasons import Reason
+from planfold.readmodels.reason import Reason
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -46,6 +46,7 @@ def test_it_is_shown_asked_about_and_moved() -> None:
     printed = called("run", "plan.md", "--yes", "--id", "p", code=3)
     assert "began 2 deploy: the plan p.2" in printed
     assert "p.2 asks 1 sure: Continue with v7?" in printed
+    assert "? 1 sure of p.2\n" in printed
     assert "planfold answer p.2 sure yes" in printed
     assert "runs p.2" in called("show")  # the latest plan is not a sub-plan
     assert "a sub-plan of p, for its task 2" in called("show", "p.2")

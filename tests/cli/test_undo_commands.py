@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from command_line import called, sh, shown, statuses, write_plan
 
@@ -19,7 +22,7 @@ def failed(monkeypatch: pytest.MonkeyPatch) -> str:
     plan = called("plan", path)
     assert "undo: $ rm made" in plan
     assert "if the plan fails or is cancelled, a person is asked" in plan
-    assert "Not undone: task 2: what" in " ".join(plan.split())
+    assert "Not undone: task 2: what it does stays" in " ".join(plan.split())
     out = called("run", "--yes", "--id", "p", path, code=3)
     assert "Undo what it did? In this order:" in out
     assert "planfold answer p 4 undo" in out
@@ -54,8 +57,33 @@ def test_a_plan_that_was_left_is_undone_by_hand(failed: str) -> None:
 
 
 def test_a_plan_is_undone_by_an_answer(failed: str) -> None:
+    why = called("why", failed)
+    assert "answer the open question; then retry the task, or revise the plan" in " ".join(
+        why.split()
+    )
+    assert "planfold answer p 4 undo" in why
+    assert "planfold retry" not in why
+    assert "2 of 3 tasks completed" in called("show", failed)
     called("answer", failed, "4", "undo")
     called("resume", failed, code=1)
     assert shown(failed)["tasks"][0]["undone"]
-    called("retry", failed, "deploy")
+    assert "2 of 3 tasks completed" in called("show", failed)
+    assert "Task 3 is planned again; task make was undone and runs again." in called(
+        "retry", failed, "deploy"
+    )
     assert statuses(shown(failed))[:3] == ["running", "completed", "planned"]
+
+
+def test_a_map_of_which_the_items_were_undone_is_shown_so() -> None:
+    undo = {"tool": "shell", "arguments": {"argv": ["rm", "$item"]}}
+    each = sh("make", "true", for_each=["a", "b"], undo=undo, effect="safe")
+    each["arguments"] = {"argv": ["touch", "$item"]}
+    tasks = [each, sh("deploy", "test -e not-there", "make")]
+    Path("plan.json").write_text(json.dumps({"undo": "always", "tasks": tasks}))
+    called("run", "--yes", "--id", "p", "plan.json", code=1)
+    found = shown("p")["tasks"][0]
+    assert (found["status"], found["undone"]) == ("completed", True)
+    assert [item["undone"] for item in found["items"]] == [True, True]
+    line = next(line for line in called("show", "p").splitlines() if " make: " in line)
+    assert line.rstrip().endswith("undone")
+    assert "task make was undone: 2 of 2 items that completed" in called("why", "p", "make")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import called, shown
+from command_line import called, shown, start
 
 import planfold
 from planfold.runtime.signal_delivery import SignalDelivery
@@ -61,6 +61,17 @@ def test_a_signal_is_given_on_the_command_line(plan: str) -> None:
     assert shown()["tasks"][1]["result"]["stdout"] == "12"
     called("replay", plan)
     called("doctor")
+
+
+def test_run_prints_the_command_that_gives_the_signal() -> None:
+    Path(FILE).write_text("1. Wait for it {#paid wait_for=settled timeout=60s}\n")
+    run = start("run", "--yes", "--id", "p", FILE)
+    assert run.stdout is not None
+    line = next(line for line in run.stdout if "settled until" in line)  # ends with the plan
+    assert line.rstrip().endswith("; `planfold signal settled p` gives it")
+    called("signal", "settled", "p")
+    assert "1 of 1 task completed" in run.communicate(timeout=PATIENCE_S)[0]
+    assert run.returncode == 0
 
 
 def test_a_plan_that_waits_is_redacted_with_its_key_and_default() -> None:

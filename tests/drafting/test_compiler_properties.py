@@ -57,7 +57,10 @@ def drafts(draw: st.DrawFn) -> list[TaskDraft]:
         fields: dict[str, Any] = {"depends_on": [n for n in explicit if str(n) not in referred]}
         if referred or draw(st.booleans()):
             fields["tool"] = "anything"
-            fields["arguments"] = {"in": [f"${name}{draw(paths)}" for name in referred]}
+            asking = {n for t in tasks if t.choices for n in (t.label, str(t.id))}
+            fields["arguments"] = {
+                "in": [f"${n}{draw(st.just('') if n in asking else paths)}" for n in referred]
+            }
         elif draw(st.booleans()):
             fields |= {"choices": ["yes", "no"], "default": "no", "deadline": 1.5}
         task_id = ids[place] if numbered else None

@@ -94,7 +94,9 @@ def test_what_was_done_before_has_a_status_and_no_result() -> None:
     assert "has no result" in faults(done, run("b", when="$a.x == 1"))[0]
 
 
-@pytest.mark.parametrize("text", ["$a?", "$a?.x", "$a.x ?? 0", "$a:status", "it ended: $a:status"])
+@pytest.mark.parametrize(
+    "text", ["$a?", "$a?.stdout", "$a.stdout ?? 0", "$a:status", "it ended: $a:status"]
+)
 def test_partial_references_are_dependencies_of_any_type(text: str) -> None:
     tool = Tool(
         name="count",
@@ -119,7 +121,7 @@ def test_a_default_that_is_not_json_is_doubtful(text: str) -> None:
 
 
 def test_a_question_mark_behind_a_reference_in_a_sentence_stays_one() -> None:
-    specs = compiled(run("a"), run("b", tool="echo", arguments={"n": "Is it $a? Or $a.x?"}))
+    specs = compiled(run("a"), run("b", tool="echo", arguments={"n": "Is it $a? Or $a.stdout?"}))
     assert specs[1].depends_on == (1,)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -233,6 +234,39 @@ def test_a_compiled_map_is_checked_again_as_it_is() -> None:
     check_tasks(specs, TOOLS, {})
     assert draft_of(specs[1]).for_each == "$1.all"
     assert compile_plan(PlanDraft(tasks=[draft_of(spec) for spec in specs]), TOOLS) == specs
+
+
+def test_a_list_may_be_written_out_in_every_form() -> None:
+    """So that ``for_each: [eu, us]`` is no reference with a wrong type."""
+    yaml = (
+        "tasks: [{description: x, tool: echo, arguments: {n: $item}, for_each: [eu, 2, {a: []}]}]"
+    )
+    code = TaskDraft(
+        description="x", tool="echo", arguments={"n": "$item"}, for_each=["eu", 2, {"a": []}]
+    )
+    drafts = [load_plan(yaml, source="plan.yaml"), PlanDraft(tasks=[code])]
+    for draft in drafts:
+        [spec] = compile_plan(draft, TOOLS)
+        assert spec.for_each == ForEach(items='["eu",2,{"a":[]}]')
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ("[$find, x]", "a list that is written out holds no references (write it as JSON in quote"),
+        ("{a: 1}", "expected `str | array | null`, got `object` (write a reference to a list, in"),
+    ],
+)
+def test_what_is_no_list_of_values_is_refused(listed: str, said: str) -> None:
+    yaml = f"tasks: [{{description: x, tool: echo, arguments: {{n: $item}}, for_each: {listed}}}]"
+    with pytest.raises(InvalidPlan, match=re.escape(said)):
+        compile_plan(load_plan(yaml, source="plan.yaml"), TOOLS)
+
+
+@pytest.mark.parametrize("odd", [object(), float("nan"), {1}])
+def test_a_list_of_python_is_json(odd: object) -> None:
+    said = "task each, for_each: the list is not JSON (use texts, numbers, lists, objects, null)"
+    assert faults(each(for_each=[odd])) == [said]
 
 
 # --- item by item --------------------------------------------------------------------------------

@@ -523,7 +523,7 @@ def test_front_matter_that_declares_wrongly_is_a_fault(front: str, said: str) ->
 
 
 def test_front_matter_without_parameters_may_have_any_form() -> None:
-    text = "---\ntitle: x\nparameters: &a {b: *a\n---\n1. Run `make`\n"
+    text = "---\ntitle: x\naliases: &a {b: *a\n---\n1. Run `make`\n"
     assert load_plan(text, source="plan.md").params == {}
 
 

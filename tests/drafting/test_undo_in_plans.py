@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +17,7 @@ from planfold.drafting.revision import check_tasks, draft_of
 from planfold.drafting.text.drafter import load_text
 from planfold.errors import InvalidPlan
 from planfold.planner.config import PlannerConfig
-from planfold.planner.tasks import Effect, RetryPolicy, TaskSpec, ToolCall, Undo
+from planfold.planner.tasks import Effect, FileRef, RetryPolicy, TaskSpec, ToolCall, Undo
 from planfold.tools.tool import Tool, Toolbox
 from planfold.types import UndoDraft
 
@@ -195,3 +195,21 @@ def test_an_undo_that_cannot_be_read_in_a_text_is_a_fault() -> None:
 def test_a_misspelt_policy_in_front_matter_is_refused() -> None:
     with pytest.raises(InvalidPlan, match=r"undo.*always"):
         load_text('---\nundo: allways\n---\n1. Run `mkdir d` {undo="rmdir d"}\n')
+
+
+def test_a_dict_of_python_is_an_undo_with_parameters_too() -> None:
+    task: Any = TaskDraft(
+        description="Make it",
+        tool="shell",
+        arguments={"argv": ["touch", "$params.name"]},
+        undo=cast("Any", {"tool": "shell", "arguments": {"argv": ["rm", "$params.name"]}}),
+        attachments=[cast("Any", {"type": "file", "path": "$params.name"})],
+    )
+    params = {"name": Parameter(default="a.txt")}
+    [spec] = compile_plan(PlanDraft(tasks=[task], params=params), Toolbox([SHELL]))
+    assert spec.undo is not None
+    assert spec.undo.tool.arguments == {"argv": ["rm", "a.txt"]}
+    assert spec.attachments == (FileRef("a.txt"),)
+    task.undo = cast("Any", {"tool": "shell", "argumnts": {}})
+    with pytest.raises(InvalidPlan, match=r"task 1, undo: .*`argumnts`"):
+        compile_plan(PlanDraft(tasks=[task], params=params), Toolbox([SHELL]))

@@ -112,6 +112,32 @@ def test_a_plan_of_30_tasks_runs_before_ones_eyes(page: Any, site: Site) -> None
     assert node(page, 1).bounding_box() == place  # nothing moves while states change
 
 
+def test_what_was_undone_is_shown_so_and_runs_again_without_red(page: Any, site: Site) -> None:
+    gate, undo = str(site.folder / "gate2"), {"tool": "shell", "arguments": {"argv": ["true"]}}
+    once = {**STEP, "label": "build", "description": "Build", "undo": undo}
+    each = {**once, "label": "make", "description": "Make it", "for_each": ["a", "b"]}
+    each["arguments"] = {"argv": ["test", "$item"]}
+    last = {**STEP, "label": "check", "description": "Check", "depends_on": ["make", "build"]}
+    last["arguments"] = {"argv": ["test", "-e", gate]}
+    plan_id = site.submit({"title": "Undone", "undo": "always", "tasks": [each, once, last]})
+    site.until(plan_id, lambda plan: plan["status"] == "failed")
+    opened(page, site, plan_id)
+    expect(node(page, 1)).to_contain_text("undone")
+    expect(node(page, 2)).to_contain_text("undone")
+    expect(page.locator(".plan-facts")).to_contain_text("4 of 5 tasks")
+    node(page, 2).click()
+    expect(page.get_by_role("region", name="Task 2 build")).to_contain_text("undone")
+    (site.folder / "gate2").touch()
+    site.ask("POST", f"/v1/plans/{plan_id}/retry", {"task": "3"})
+    site.until(plan_id, lambda plan: plan["status"] == "completed")
+    opened(page, site, plan_id)
+    expect(node(page, 2)).to_contain_text("completed")
+    rows = page.locator(".timeline .row")
+    expect(rows.filter(has_text="3 check").locator(".segment.is-failed")).to_have_count(1)
+    expect(rows.filter(has_text="2 build").locator(".segment.is-ran")).to_have_count(2)
+    expect(page.locator(".timeline .row .segment.is-failed")).to_have_count(1)
+
+
 def test_the_items_of_a_map_are_in_its_box(page: Any, site: Site) -> None:
     listing = {"label": "list", "description": "List them", "tool": "listing", "arguments": {}}
     each: dict[str, Any] = {

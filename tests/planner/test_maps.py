@@ -456,6 +456,7 @@ def test_a_superseded_map_takes_its_items_with_it() -> None:
     plan = play(plan, RevisePlan((work(3),), "me", superseded=(2,)), done(3))
     assert plan_status(plan) == "completed"
     assert plan.handler.state.tasks[at(0)].superseded
+    assert plan.handler.state.progress == (2, 2)
 
 
 def test_a_fork_above_a_map_asks_for_consent_to_items_that_happened() -> None:

@@ -123,7 +123,11 @@ def test_a_retry_of_what_a_cancelled_map_needs_runs_its_items(then: str) -> None
 def test_a_retry_of_a_superseded_map_takes_back_all_of_its_items(task_id: int) -> None:
     plan = play(expanded(each(2)), failed(at(0)), done(at(1)), done(at(2)))
     plan = play(plan, RevisePlan((work(3),), "me", superseded=(2,)), RetryTask(task_id))
-    assert not any(task.superseded for task in plan.handler.state.tasks.values())
+    state = plan.handler.state
+    assert not any(task.superseded for task in state.tasks.values())
+    assert state.progress == (3, 6)
+    plan = play(plan, done(at(0)))
+    assert state.progress == (5, 6)
 
 
 # --- snapshots -----------------------------------------------------------------------------------

@@ -12,13 +12,15 @@ from plan_builders import answer, ask, done, failed, initialize, play, tool
 from recorded_logs import RecordedLog
 from test_forks import forking
 
+from planfold.executors.agent.brief import write_brief
 from planfold.planner.commands import Initialize, UndoPlan
 from planfold.planner.events import ClarificationRequested, TaskDispatched, TasksPlanned
+from planfold.planner.items import item_id
 from planfold.planner.occurrence import occurrence_of, with_occurrence
 from planfold.planner.planner import Planner
 from planfold.planner.references import Reference, find_references, resolve
 from planfold.planner.state import PlannerState
-from planfold.planner.tasks import NodeKind, RetryPolicy, TaskSpec, ToolCall, Undo
+from planfold.planner.tasks import ForEach, NodeKind, RetryPolicy, TaskSpec, ToolCall, Undo
 from planfold.readmodels.redacted_log import redacted
 from planfold.readmodels.replay import Replayer
 from planfold.testing.scenario import Scenario, given
@@ -81,6 +83,26 @@ def test_a_condition_decides_by_it() -> None:
     monday = "timestamp($occurrence.date + 'T00:00:00Z').getDayOfWeek() == 1"
     plan = given(Planner, scheduled(first, replace(tool(2), when=monday))).follow_up()
     assert [t.status.value for t in plan.handler.state.tasks.values()] == ["running", "skipped"]
+
+
+def test_models_read_it_also_in_items_of_a_map() -> None:
+    work = TaskSpec(id=1, description="Sum up $occurrence.date")
+    each = TaskSpec(
+        id=2,
+        description="Sum up $item at $occurrence.date",
+        for_each=ForEach(items='["a"]'),
+    )
+    plan = given(Planner, scheduled(work, each)).follow_up()
+    state = plan.handler.state
+    for task_id, said in ((1, "Sum up 2026-12-01"), (item_id(2, 0), "at 2026-12-01")):
+        brief = write_brief(state, state.tasks[task_id])
+        assert any(message.text.endswith(said) for message in brief.messages)
+
+
+def test_the_arguments_of_an_item_have_it() -> None:
+    call = replace(tool(1, n="$item", day="$occurrence.date"), for_each=ForEach(items="[7]"))
+    plan = given(Planner, scheduled(call)).follow_up()
+    assert dispatched(plan) == [{"n": 7, "day": "2026-12-01"}]
 
 
 def test_all_occurrences_have_one_revision_hash() -> None:

@@ -57,7 +57,9 @@ def test_a_revision_neither_replaces_an_undo_task_nor_depends_on_it() -> None:
         "depends on task 3, which undoes"
     )
     play(plan, RevisePlan((work(5),), "me", (2,)), done(5))
-    assert (plan_status(plan), plan.handler.state.tasks[1].undo_task) == ("completed", 4)
+    state = plan.handler.state
+    assert (plan_status(plan), state.tasks[4].spec.undoes) == ("completed", 1)
+    assert state.tasks[1].undo_task == 0, "whether it is undone is decided again"
 
 
 @pytest.mark.parametrize(

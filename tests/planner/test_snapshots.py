@@ -10,7 +10,13 @@ from plan_builders import answer, ask, done, failed, initialize, play, report, r
 from planfold.handler import Outlook
 from planfold.planner import planner as module
 from planfold.planner import snapshots
-from planfold.planner.commands import Continue, NeedsClarification, PausePlan, StepCompleted
+from planfold.planner.commands import (
+    Continue,
+    NeedsClarification,
+    PausePlan,
+    RevisePlan,
+    StepCompleted,
+)
 from planfold.planner.planner import Planner
 from planfold.planner.snapshots import Snapshot, StoredTasks
 from planfold.planner.stored import StoredPlan, StoredSchedule
@@ -98,6 +104,18 @@ def test_of_a_stored_plan_only_those_tasks_are_decoded_that_are_looked_at(
     assert decoded(tasks) == [2, 4]
     assert stored.outlook() == Outlook()
     assert state == plan.handler.state
+
+
+def test_a_stored_plan_knows_how_many_tasks_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "PIECE", 1)
+    plan = play(running(work(1), work(2)), done(1), failed(2))
+    play(plan, RevisePlan((work(3),), "me", superseded=(2,)))
+    stored = StoredPlan.restore(plan.handler.snapshot())
+    assert stored is not None
+    assert (stored.state.progress, decoded(stored.state.tasks)) == ((1, 2), [])
+    play(plan, done(3))
+    stored.take_in(plan.history[-2:], [0.0, 0.0])
+    assert stored.state.progress == plan.handler.state.progress == (2, 2)
 
 
 def decoded(tasks: dict[int, Task]) -> list[int]:

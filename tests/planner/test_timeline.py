@@ -9,7 +9,7 @@ from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
-from plan_builders import done, failed, initialize, work
+from plan_builders import answer, done, failed, initialize, work
 from test_planner_machine import PlannerMachine
 
 from planfold.eventstore.envelope import Envelope
@@ -26,10 +26,12 @@ from planfold.planner.commands import (
 from planfold.planner.events import Event
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
-from planfold.planner.tasks import TaskStatus
+from planfold.planner.tasks import Effect, RetryPolicy, TaskStatus, ToolCall, Undo
+from planfold.planner.undo import undone_items
 from planfold.planner.undone import is_undone
 from planfold.readmodels.ledger import ledger_of
-from planfold.readmodels.reasons import ReasonKind, reasons_of
+from planfold.readmodels.reason import ReasonKind
+from planfold.readmodels.reasons import reasons_of
 from planfold.readmodels.timeline import Phase, Timeline, phase_of
 
 
@@ -93,7 +95,8 @@ class TimelineMachine(PlannerMachine):
             phase = phase_of(state, task)
             runs = phase is Phase.Running  # a map gives its items as a reason
             if task.status is TaskStatus.Completed or runs:
-                assert [reason.kind for reason in reasons] == ["undone"] * is_undone(state, task)
+                undone = is_undone(state, task) or undone_items(state, task)[0] > 0
+                assert [reason.kind for reason in reasons] == ["undone"] * undone
                 continue
             assert reasons
             kinds = {reason.kind.value for reason in reasons}
@@ -186,3 +189,32 @@ def test_a_task_of_a_paused_plan_that_is_revised_waits_for_the_approval_first() 
         (Phase.Approval, 4.0),
         (Phase.Pause, 7.0),
     ]
+
+
+def test_an_attempt_of_a_task_that_was_undone_and_ran_again_has_not_failed() -> None:
+    patient = RetryPolicy(attempts=2, base=0)
+    timeline = played(
+        (1.0, initialize(work(1, undo=Undo(tool=ToolCall("drop"))), work(2, 1), undo="always")),
+        (1.0, Continue()),
+        (2.0, done(1)),
+        (2.0, Continue()),
+        (3.0, failed(2, retryable=False)),
+        (3.0, Continue()),
+        (3.0, Continue()),
+        (4.0, failed(3, retryable=False)),
+        (5.0, answer(3, "done")),
+        (5.0, Continue()),
+        (6.0, RetryTask(2)),
+        (6.0, RevisePlan((work(4, 1, effect=Effect.Safe, retry=patient),), approved_by="me")),
+        (6.0, Continue()),
+        (7.0, done(1, attempt=2)),
+        (7.0, Continue()),
+        (8.0, failed(4)),
+        (9.0, Continue(9.0)),
+        (9.5, done(4, attempt=2)),
+    )
+    found = {
+        task_id: [s.failed for s in timeline.spans(task_id, 10.0) if s.phase is Phase.Running]
+        for task_id in (1, 3, 4)
+    }
+    assert found == {1: [False, False], 3: [True], 4: [True, False]}

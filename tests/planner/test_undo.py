@@ -100,6 +100,19 @@ def test_what_a_failed_plan_did_is_undone_the_last_completion_first() -> None:
     assert summary(plan).failed == (3,)
 
 
+def test_a_task_that_undoes_another_is_no_progress_of_the_plan() -> None:
+    plan = failed_plan(**ALWAYS)
+    assert plan.handler.state.progress == (2, 3)
+    play(plan, done(4))
+    assert plan.handler.state.progress == (2, 3)
+    play(plan, done(5))
+    head = plan.handler.outlook().head
+    assert (summary(plan).completed, summary(plan).total) == (2, 3)
+    assert head is not None
+    assert (head["completed"], head["total"]) == (2, 3)
+    assert Planner.fold(plan.history).state.progress == (2, 3)
+
+
 def test_a_person_is_asked_once_with_all_that_would_be_undone_and_what_stays() -> None:
     tell = work(4, 1)
     plan = running(make(1), make(2), work(3, 1, 2, 4), tell)
@@ -122,6 +135,27 @@ def test_a_person_may_leave_it() -> None:
         "failed",
     )
     assert (summary(plan).undone, summary(plan).to_undo) == (0, 2)
+
+
+def test_after_leave_it_a_second_failure_is_asked_about_again() -> None:
+    plan = play(failed_plan(), answer(4, "leave it"), RetryTask(3), failed(3))
+    assert plan_status(plan) == "awaiting_answer"
+    assert undo_tasks(plan) == {5: 1, 6: 2, 8: 1, 9: 2}
+    assert the(plan, 5).superseded
+    play(plan, answer(7, "undo"), done(8), done(9))
+    assert (plan_status(plan), summary(plan).undone, summary(plan).to_undo) == ("failed", 2, 2)
+
+
+def test_after_leave_it_a_plan_that_completes_has_nothing_to_undo() -> None:
+    plan = play(failed_plan(), answer(4, "leave it"), RetryTask(3), done(3))
+    assert (plan_status(plan), summary(plan).to_undo) == ("completed", 0)
+    assert summary(plan).skipped == ()
+
+
+def test_after_leave_it_a_revised_plan_that_fails_is_asked_about_again() -> None:
+    plan = play(failed_plan(), answer(4, "leave it"))
+    play(plan, RevisePlan((work(7, 1, 2),), "me", superseded=(3,)), failed(7))
+    assert (plan_status(plan), undo_tasks(plan)) == ("awaiting_answer", {5: 1, 6: 2, 9: 1, 10: 2})
 
 
 @pytest.mark.parametrize("command", [SkipTask(4), CancelTask(4), answer(4, "I cannot", bad=True)])
@@ -188,10 +222,29 @@ def test_an_undo_that_fails_asks_before_the_next_one(said: str, became: str, und
     plan = play(failed_plan(**ALWAYS), failed(4, "it is locked"))
     question = plan.handler.state.questions[4].question
     assert question.startswith("This could not be undone. Undo 1: make 1 (it failed: it is locked;")
+    assert the(plan, 4).error == "it is locked"
     assert (statuses(plan)[5], plan_status(plan)) == ("planned", "awaiting_answer")
     play(plan, answer(4, said), done(5))
     assert (statuses(plan)[4], plan_status(plan)) == (became, "failed")
+    assert the(plan, 4).error == (None if said == "done" else "it is locked")
     assert (summary(plan).undone, summary(plan).to_undo) == (undone, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ('ValueError: locked\n  File "tools.py", line 3, in drop\n    raise', "ValueError: locked"),
+        (
+            'exit code 1: Traceback (most recent call last):\n  File "x"\nKeyError: 7',
+            "exit code 1: KeyError: 7",
+        ),
+        ("\n", ""),
+    ],
+)
+def test_the_question_about_an_undo_has_the_message_of_its_error(error: str, said: str) -> None:
+    plan = play(failed_plan(**ALWAYS), failed(4, error))
+    assert f"(it failed: {said}; undo it by hand" in plan.handler.state.questions[4].question
+    assert (the(plan, 4).error or "") == error.strip()
 
 
 def test_an_undo_that_failed_runs_again_if_a_person_wants_it() -> None:
@@ -529,7 +582,7 @@ def test_any_plan_ends_and_undoes_each_completion_once(
         log += plan.events
     else:
         raise AssertionError(f"it does not end: {statuses(plan)}")
-    _check_log(log, [spec.id for spec in specs if spec.undo is not None])
+    _check_log(log, [spec.id for spec in specs if spec.undo is not None], undo_tasks(plan))
 
 
 def _next(data: st.DataObject, plan: Plan, task: Task) -> Any:
@@ -542,11 +595,12 @@ def _next(data: st.DataObject, plan: Plan, task: Task) -> Any:
     return done(task.id) if ends == "done" else failed(task.id)
 
 
-def _check_log(log: list[Any], with_undo: list[int]) -> None:
+def _check_log(log: list[Any], with_undo: list[int], undoes: dict[int, int]) -> None:
     """Each undo task is about the latest completion of its task, which is not undone twice; those
-    of one round come in the reverse order of completion."""
+    of one round come in the reverse order of completion. What was left is planned again when the
+    plan has continued."""
     completed: list[int] = []
-    planned: set[int] = set()
+    planned, begun = set[int](), set[int]()
     for event in log:
         match event:
             case e.TaskStatusUpdated(task_id, TaskStatus.Completed) | e.ClarificationReceived(
@@ -558,8 +612,13 @@ def _check_log(log: list[Any], with_undo: list[int]) -> None:
                 latest = [i for i in reversed(completed) if i in task_ids]
                 assert list(dict.fromkeys(latest)) == list(task_ids)
                 planned |= {*task_ids}
+            case e.TaskDispatched(task_id) if task_id in undoes:
+                begun.add(undoes[task_id])
             case e.TasksReset(task_ids):
+                begun -= {*task_ids}
                 planned -= {*task_ids}
+                if not undoes.keys() >= {*task_ids}:
+                    planned &= begun
                 completed = [i for i in completed if i not in task_ids]
 
 

@@ -20,7 +20,9 @@ from planfold.eventstore.port import Append, Fence, WorkerRecord
 from planfold.handler import Enqueue, Handler, Metadata, Outlook
 from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.aggregate import Aggregate
+from planfold.runtime.commit import Commit
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.mailbox import Mailbox
 from testbed.patience import PATIENCE_S
 
 LIMIT = 1_000
@@ -452,14 +454,17 @@ async def test_processes_that_write_to_one_stream_take_turns_after_a_conflict(
     monkeypatch.setattr(stream_lock, "WAIT_S", PATIENCE_S)
     await bench.store.queue.enter(WorkerRecord("worker"))  # makes the folder of the lock
     lost: list[int] = []  # how many of the two knew that the other one writes
-    failed = Dispatcher._failed
+    sent = Dispatcher._sent
 
-    def observed(dispatcher: Dispatcher, *rest: Any) -> None:
-        both = [each._mailboxes["tally", "t"] for each in (bench.here, bench.there)]
-        lost.append(sum(mailbox.wary > 0 for mailbox in both))
-        failed(dispatcher, *rest)
+    def observed(
+        dispatcher: Dispatcher, mailbox: Mailbox, commit: Commit, fault: BaseException | None
+    ) -> None:
+        if fault is not None:
+            both = [each._mailboxes["tally", "t"] for each in (bench.here, bench.there)]
+            lost.append(sum(mailbox.wary > 0 for mailbox in both))
+        sent(dispatcher, mailbox, commit, fault)
 
-    monkeypatch.setattr(Dispatcher, "_failed", observed)
+    monkeypatch.setattr(Dispatcher, "_sent", observed)
 
     async def add(send: Callable[[int], Awaitable[Any]]) -> None:
         for _ in range(40):

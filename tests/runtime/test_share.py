@@ -11,7 +11,7 @@ import pytest
 
 import planfold
 from planfold import PlanDraft, TaskDraft
-from planfold.eventstore.queue import WorkerRecord
+from planfold.eventstore.queue import Lease, WorkerRecord
 from planfold.runtime import share as share_module
 from planfold.runtime.share import KEEP_S, LOOK_S, OFFER_S, WorkShare
 from planfold.runtime.slots import Slots
@@ -130,6 +130,10 @@ def other(leased: int, **about: Any) -> WorkerRecord:
     return WorkerRecord("other", concurrency=64, leased=leased, **about)
 
 
+def leases_of(*plan_ids: str) -> list[Lease]:
+    return [Lease(plan_id, 1, 1, "step", 1, 1, 0.0, "") for plan_id in plan_ids]
+
+
 def share_of(queue: Others, running: int, concurrency: int = 64) -> tuple[WorkShare, Slots]:
     slots = Slots("me", concurrency)
     slots.running = running
@@ -196,7 +200,7 @@ async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
     assert (slots.share, queue.asked) == (5, 1)
     assert await share.claimable(LOOK_S, [KIND] * 10) == 0
     assert await share.claimable(OFFER_S, [KIND] * 10) == 54, "claim what they left"
-    share.claimed(3)
+    share.claimed(leases_of("a", "b"), ())
     assert slots.share is None
     assert await share.claimable(KEEP_S, [KIND] * 10) == 54
     assert slots.share is None
@@ -208,15 +212,32 @@ async def test_a_part_that_is_not_claimed_by_the_others_is_claimed() -> None:
     queue = Others(other(0), waiting=40)
     share, slots = share_of(queue, 0)
     assert await share.claimable(0.0, []) == 20
-    share.claimed(20)
+    share.claimed(leases_of(*"abcdefghij"), ())
     slots.running, queue.free = 20, 20
     assert share.pause == LOOK_S
     assert await share.claimable(LOOK_S, [KIND] * 20) == 0
     assert await share.claimable(LOOK_S * 2, [KIND] * 20) == 0
     assert await share.claimable(LOOK_S * 3, [KIND] * 20) == 44
-    share.claimed(20)
+    share.claimed(leases_of(*"abcdefghij"), ())
     slots.running, queue.free = 40, 12
     assert await share.claimable(LOOK_S * 5, [KIND] * 40) == 24, "nothing is left to them now"
+
+
+@pytest.mark.parametrize(
+    ("records", "claimed", "here", "spread"),
+    [
+        ([other(0)], "aab", "", {"a"}),
+        ([other(0)], "ab", "b", {"b"}),
+        ([other(0)], "ab", "c", set()),
+        ([], "aab", "b", set()),
+    ],
+)
+async def test_a_plan_of_which_it_claims_several_tasks_is_spread_over_workers(
+    records: list[WorkerRecord], claimed: str, here: str, spread: set[str]
+) -> None:
+    work_share, _ = share_of(Others(*records, waiting=1_000), 1)
+    await work_share.claimable(0.0, [KIND])
+    assert work_share.claimed(leases_of(*claimed), here) == spread
 
 
 async def test_what_is_taken_is_shared_until_it_is_equal() -> None:

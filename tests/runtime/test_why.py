@@ -21,7 +21,7 @@ from planfold.planner.config import PlannerConfig
 from planfold.planner.items import item_id
 from planfold.planner.tasks import NodeKind, RetryPolicy
 from planfold.readmodels.explanation import Explanation
-from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
+from planfold.readmodels.reason import Reason, ReasonKind, WorkerFit
 from planfold.readmodels.timeline import Phase, PhaseSpan
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, completed, finish, running, submit, task

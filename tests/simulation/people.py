@@ -52,6 +52,7 @@ class People:
         self._author = PlanAuthor(random, features)
         self._signalled: set[tuple[str, int, int]] = set()
         self._forks = 0
+        self._waiting: list[asyncio.Task[Any]] = []  # for the ends of plans
 
     async def work(self, plans: int) -> None:
         """Until nothing fails any more, and all plans have ended."""
@@ -73,6 +74,7 @@ class People:
         while plan_id not in self._world.records.plans:
             await self.try_(lambda app: app._send(plan_id, plan))
             await asyncio.sleep(0.01 * random.random())
+        self._waiting.append(asyncio.create_task(self._result(plan_id)))
         reading = asyncio.create_task(self._read(plan_id))
         while not faults.over:
             await asyncio.sleep(random.choice((0.001, 0.01, 0.05, 0.3)) * random.random())
@@ -217,12 +219,13 @@ class People:
             added = await self.try_(
                 lambda app: app.add_schedule(SCHEDULE, "* * * * *", draft, **about)
             )
-        end = float("inf")
+        end, lazy_until = float("inf"), random.choice((0.0, 2 * 60.0))
         while self._world.loop.time() < end:
             await asyncio.sleep(random.random())
             begun = [plan_id for plan_id in plans if plan_id.startswith(SCHEDULE)]
-            for plan_id in begun:  # the next one may wait for its end
-                await self._continue(plans[plan_id])
+            if self._world.loop.time() > lazy_until:  # the next one may wait for its end
+                for plan_id in begun:
+                    await self._continue(plans[plan_id])
             if end == float("inf") and self._world.faults.over:
                 end = self._world.loop.time() + PATIENCE_S
             if self._world.faults.over and len(begun) >= OCCURRENCES:
@@ -243,8 +246,8 @@ class People:
     async def _see_all_end(self) -> None:
         """Nothing fails any more: the plans have to advance until they end."""
         records, loop = self._world.records, self._world.loop
-        waiting = {i: asyncio.create_task(self._result(i)) for i in records.plans}
-        for plan_id in waiting:
+        for plan_id in list(records.plans):
+            self._waiting.append(asyncio.create_task(self._result(plan_id)))
             await self._ask_why(plan_id)
         length, since = 0, loop.time()
         while left := [plan for plan in records.plans.values() if plan.state.status not in ENDED]:
@@ -258,8 +261,9 @@ class People:
                 status = ", ".join(f"{plan.id} is {plan.state.status.value}" for plan in left)
                 self._world.violated(f"{status}; nothing has advanced for {PATIENCE_S:g} s")
                 await loop.create_future()
-        for view in await asyncio.gather(*waiting.values()):
-            records.viewed(view)
+        for view in await asyncio.gather(*self._waiting):
+            if view is not None:
+                records.viewed(view)
 
     async def _result(self, plan_id: str) -> Any:
         return await self.try_(lambda app: app.result(plan_id))

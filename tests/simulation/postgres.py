@@ -19,10 +19,11 @@ from planfold.backends.postgres.migration import Meta
 from planfold.backends.postgres.store import PostgresStore
 from tests.simulation.event_loop import OWNER
 from tests.simulation.faults import Faults
-from tests.simulation.server import ModelServer
+from tests.simulation.server import ModelServer, OpenTransaction
 from tests.simulation.stores import Database, Line
 
 ADDRESS: Final = parse_address("postgresql://model/planfold")
+LOCKED_S: Final = 0.01  # between two looks at whether an advisory lock is free
 POLL_S: Final = 8.0  # between two looks for what others have written
 APPENDS: Final = ("append", "append_one")
 WRITES: Final = frozenset(
@@ -42,8 +43,18 @@ class ModelConnection:
         if self.closed:
             raise asyncpg.InterfaceError("the connection is closed")
         if self._line is None:
-            return self.server.run(name, arguments)
+            return self.carry_out(name, arguments)
         return await self._line.ask(self, name, arguments)
+
+    def carry_out(self, name: str, arguments: Any, begun: OpenTransaction | None = None) -> Any:
+        """What the server does. Advisory locks are those of a connection."""
+        if name == "lock_stream":
+            self.server.lock(arguments[0], self)
+            return []
+        if name == "unlock_stream":
+            self.server.unlock(arguments[0], self)
+            return []
+        return self.server.run(name, arguments, begun)
 
     async def value(self, name: str, *arguments: Any) -> Any:
         rows = await self.rows(name, *arguments)
@@ -144,7 +155,8 @@ class ServerLine:
         answer: asyncio.Future[Any] = self._loop.create_future()
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         lost = faults.happens("lost answer", 0.3 if writes else 0.05)
-        Context().run(self._loop.create_task, self._serve(name, arguments, answer))
+        asked = (connection, name, arguments, answer)
+        Context().run(self._loop.create_task, self._serve(*asked))
         if writes:
             await line.may_crash()
         if lost:
@@ -156,16 +168,29 @@ class ServerLine:
         await line.pause()
         return rows
 
-    async def _serve(self, name: str, arguments: Any, answer: asyncio.Future[Any]) -> None:
+    async def _serve(
+        self, connection: ModelConnection, name: str, arguments: Any, answer: asyncio.Future[Any]
+    ) -> None:
         begun = None
         try:
             if name in APPENDS:
                 while (begun := self._server.begin(name, arguments)) is None:
                     await self._server.next_end()
+            if name == "lock_stream":
+                await self._lock(connection, *arguments)
             await self._line.pause()
-            answer.set_result(self._server.run(name, arguments, begun))
+            answer.set_result(connection.carry_out(name, arguments, begun))
+        except NotImplementedError as fault:  # else the client would try again
+            self._loop.call_exception_handler({"message": "the model", "exception": fault})
         except Exception as fault:
             answer.set_exception(fault)
+
+    async def _lock(self, connection: ModelConnection, key: int, seconds: str) -> None:
+        until = self._loop.time() + float(seconds.removesuffix("s"))
+        while not self._server.lock(key, connection):
+            if self._loop.time() >= until:
+                raise asyncpg.LockNotAvailableError("simulated: another one holds the lock")
+            await asyncio.sleep(LOCKED_S)
 
 
 class SharedPostgres:

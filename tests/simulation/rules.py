@@ -4,6 +4,7 @@ runs when, in which order, and what one stream hands to another."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from planfold.eventstore.envelope import Envelope
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.events import (
     TaskDispatched,
+    TasksReset,
     TaskStatusUpdated,
     WaitRegistered,
     WaitStarted,
@@ -21,7 +23,8 @@ from planfold.planner.maps import items_of
 from planfold.planner.sub_plans import sub_plan_id
 from planfold.planner.tasks import PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
-from planfold.schedules.schedule import OccurrencesDecided, PlanSchedule, ScheduleAdded
+from planfold.schedules.events import OccurrencesDecided, ScheduleAdded
+from planfold.schedules.schedule import PlanSchedule
 from planfold.signals.inbox import (
     SignalAwaited,
     SignalDelivered,
@@ -56,6 +59,8 @@ class Rules:
                     self._starts(where, stream, stream.state.tasks[task_id])
                 case TaskStatusUpdated():
                     self._ends(where, stream, event)
+                case TasksReset(task_ids, "retry"):
+                    self._retried(where, stream, task_ids)
                 case WaitRegistered(task_id, attempt):
                     self._registered(where, stream, WaitPlace(stream.id, task_id, attempt))
         elif isinstance(stream.handler, SignalInbox):
@@ -109,6 +114,11 @@ class Rules:
             later = other.undo_task and other.completion > target.completion
             if later and tasks[other.undo_task].status not in ENDED:
                 self._violated(where, f"undoes task {target.id} before task {other.id}")
+
+    def _retried(self, where: str, plan: PlanRecord, task_ids: Sequence[int]) -> None:
+        for task in [plan.state.tasks[i] for i in task_ids]:
+            if task.status is TaskStatus.Completed and task.spec.for_each is None:
+                self._violated(where, f"a retry plans task {task.id} again, which has completed")
 
     # --- what ends ----------------------------------------------------------------------------
 

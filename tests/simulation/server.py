@@ -60,6 +60,7 @@ class ModelServer:
         self.open: dict[int, OpenTransaction] = {}
         self.notified: Callable[[str], None] = lambda _: None
         self._clock = ServerClock(database.clock)
+        self._locks: dict[int, Any] = {}  # advisory ones, with the connections that hold them
         self._waiting: list[asyncio.Future[None]] = []
         self._count = 0
         self._receipts: dict[tuple[str, int], int] = {}
@@ -94,6 +95,20 @@ class ModelServer:
             return [NamedRow.of((), row) for row in found]
 
         return read
+
+    # --- advisory locks -----------------------------------------------------------------------
+
+    def lock(self, key: int, connection: Any) -> bool:
+        """Whether the connection has this lock now. One that is closed holds none."""
+        holder = self._locks.get(key)
+        if holder is not None and holder is not connection and not holder.closed:
+            return False
+        self._locks[key] = connection
+        return True
+
+    def unlock(self, key: int, connection: Any) -> None:
+        if self._locks.get(key) is connection:
+            del self._locks[key]
 
     # --- appends ------------------------------------------------------------------------------
 
@@ -314,7 +329,7 @@ class ModelServer:
 
 _ALIKE: Final = frozenset(
     ("version", "head", "load", "load_after", "first_metadata", "find_command", "snapshot")
-) | {"last_position"}
+) | {"last_position", "waiting"}
 
 
 def _bound(value: Any) -> Any:

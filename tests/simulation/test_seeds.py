@@ -14,7 +14,7 @@ from tests.simulation.bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SEEDS = 120
+SEEDS = 100
 SOON = 120
 MORE_S = float(os.environ.get("PLANFOLD_TEST_SIMULATION_S") or 300)  # of CPU time
 FOUND_SOON = (

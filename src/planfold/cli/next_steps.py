@@ -11,15 +11,16 @@ from planfold.planner.items import id_text
 from planfold.planner.questions import STOP
 from planfold.planner.tasks import PlanStatus, TaskStatus
 from planfold.planner.undo import to_undo, undo_counts
+from planfold.readmodels.ended_reasons import has_no_list
 from planfold.readmodels.labels import name_in_commands
-from planfold.readmodels.reasons import ReasonKind, has_no_list
+from planfold.readmodels.reason import ReasonKind
 
 if TYPE_CHECKING:
     from planfold.cli.situation import Situation
     from planfold.cli.terminal import Line
     from planfold.planner.state import PlannerState
     from planfold.readmodels.explanation import Explanation
-    from planfold.readmodels.reasons import Reason
+    from planfold.readmodels.reason import Reason
 
 BUILT_IN: Final = frozenset(
     ("edit_file", "http", "list_files", "read_file", "shell", "write_file")

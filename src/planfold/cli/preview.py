@@ -210,7 +210,8 @@ def undo_notes(specs: Sequence[TaskSpec], policy: str, width: int) -> list[Line]
     }[policy]
     facts = {"Undo": said}
     if left := cannot_be_undone(specs):
-        facts["Not undone"] = f"{_tasks(left)}: what they do stays"
+        does = "it does" if len(left) == 1 else "they do"
+        facts["Not undone"] = f"{_tasks(left)}: what {does} stays"
     return fact_lines(facts, width)
 
 

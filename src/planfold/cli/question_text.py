@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from planfold.cli.access import command_line
 from planfold.cli.next_steps import answer_step, budget_step, step_lines
 from planfold.cli.result_text import short_result
 from planfold.cli.terminal import (
@@ -20,7 +21,7 @@ from planfold.cli.terminal import (
 from planfold.planner.answers import use_of_result
 from planfold.planner.items import id_text
 from planfold.planner.questions import DONE, STOP, Question
-from planfold.planner.tasks import NodeKind
+from planfold.planner.tasks import NodeKind, Task
 from planfold.readmodels.labels import name_in_commands, name_of
 from planfold.readmodels.plan_fold import PlanFold
 
@@ -30,7 +31,7 @@ def question_lines(fold: PlanFold, question: Question, width: int) -> list[Line]
     task = fold.state.tasks[question.task_id]
     text = clean_lines(question.question) or [""]
     parts = [p for line in text for p in (wrapped(line, width, "  ", "  ") or [""])]
-    lines: list[Line] = [[(f"{MARKS['needs_clarification']} {name_of(task.spec)}", "ask")]]
+    lines: list[Line] = [[(f"{MARKS['needs_clarification']} {_asks(fold, task)}", "ask")]]
     lines += [[(part, "")] for part in parts]
     if question.started_at is not None:
         lines.append([(f"  started {date_and_time(question.started_at)}", "dim")])
@@ -54,7 +55,27 @@ def waiting_line(fold: PlanFold, question: Question) -> Line:
         f"`planfold answer {clean(fold.plan_id)} {id_text(question.task_id)} TEXT` answers earlier"
     )
     now = (clock(time.time()) + " ", "dim")
-    return [now, ("waits", "ask"), (f" for {name_of(task.spec)}{rest}; {words}", "")]
+    return [now, ("waits", "ask"), (f" for {_asks(fold, task)}{rest}; {words}", "")]
+
+
+def _asks(fold: PlanFold, task: Task) -> str:
+    """The name of a task that asks, with that of its plan where this one runs for another."""
+    of = f" of {clean(fold.plan_id)}" if fold.state.parent is not None else ""
+    return f"{name_of(task.spec)}{of}"
+
+
+def signal_line(fold: PlanFold, task: Task, db: str | None) -> Line | None:
+    """The signal that a task waits for, with the command that gives it, for a log of changes; None
+    where it waits for something else."""
+    wait = task.spec.wait
+    if wait is None or wait.signal is None:
+        return None
+    key = fold.plan_id if task.signal_key is None else task.signal_key
+    words = command_line(db, "signal", wait.signal, key)
+    until = "" if task.until is None else f" until {date_and_time(task.until)}"
+    now = (clock(time.time()) + " ", "dim")
+    said = f" for the signal {clean(wait.signal)}{until}; `{words}` gives it"
+    return [now, ("waits", "ask"), (f": {_asks(fold, task)}{said}", "")]
 
 
 def is_work(fold: PlanFold, question: Question) -> bool:
@@ -74,7 +95,7 @@ def waiting_lines(
         lines += [[], *question_lines(fold, question, width)]
         task, needs = fold.state.tasks[question.task_id], use_of_result(fold.state, question)
         name = name_in_commands(task.spec)
-        if DONE in question.choices and question.then == "outcome":
+        if DONE in question.choices and question.then == "outcome" and task.spec.undoes is None:
             why = needs or "with --result JSON, if it has a result that others need"
             lines.append([(f"  # {why}", "dim")])
         budget = [budget_step(db, fold.plan_id)] if question.then == "budget" else []

@@ -26,7 +26,7 @@ from planfold.readmodels.labels import (
     status_word,
     with_labels,
 )
-from planfold.readmodels.reasons import ReasonKind
+from planfold.readmodels.reason import ReasonKind
 from planfold.readmodels.timeline import Phase
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from planfold.readmodels.explanation import Explanation
     from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.plan_fold import PlanFold
-    from planfold.readmodels.reasons import Reason
+    from planfold.readmodels.reason import Reason
 
 _STYLES = {
     ReasonKind.Failed: "bad",

@@ -38,12 +38,9 @@ from planfold.planner.items import id_text
 from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.planner.undo import undone_items
 from planfold.planner.undone import is_undone, without_undo_tasks
-from planfold.readmodels.labels import (
-    labelled,
-    name_of,
-    status_word,
-)
+from planfold.readmodels.labels import labelled, name_of, shown_as, status_word
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import waits_for
@@ -75,12 +72,13 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
-    done = f"{counts[TaskStatus.Completed]} of {counted(len(state.tasks), 'task')} completed"
+    completed, total = state.progress
+    done = f"{completed} of {counted(total, 'task')} completed"
     spans: Line = [(status_word(status), STATUS_STYLES.get(status, "")), (f", {done}", "")]
     for count, what in (
         (state.schedule.slots - len(unclaimed), "running"),
         (len(unclaimed), "waiting for a worker"),
-        (counts[TaskStatus.Failed], "failed"),
+        (counts[TaskStatus.Failed] - state.schedule.aside[TaskStatus.Failed], "failed"),
     ):
         if count:
             spans.append((f", {count} {what}", ""))
@@ -113,7 +111,7 @@ def task_line(
     ``pad`` is the width of the ids. ``since`` is when this process started: times of running
     tasks are counted from there.
     """
-    status = task.status.value
+    status = shown_as(fold.state, task)
     style = STATUS_STYLES[status]
     label = f"{clean(task.spec.label)}: " if task.spec.label else ""
     prefix = f"{MARKS[status]} {id_text(task.id):>{pad}} "
@@ -152,7 +150,7 @@ def _info(
         case TaskStatus.Completed if is_undone(fold.state, task):
             return "undone"
         case TaskStatus.Completed:
-            return _took(fold, task, now)
+            return _undone_items(fold, task) or _took(fold, task, now)
         case TaskStatus.Failed | TaskStatus.Cancelled | TaskStatus.Skipped if task.superseded:
             return f"{task.status.value}, superseded"
         case TaskStatus.Failed:
@@ -164,6 +162,14 @@ def _info(
             return "by hand" if by_hand else "not needed" if task.not_needed else "skipped"
     reason = waits_for(task, fold.state)
     return f"waits for {clean(reason)}" if reason else ""
+
+
+def _undone_items(fold: PlanFold, task: Task) -> str:
+    """How much of a map was undone; empty where nothing was, and for every other task."""
+    undone, completed = undone_items(fold.state, task) if task.elements else (0, 0)
+    if not undone:
+        return ""
+    return "undone" if undone == completed else f"{undone:,} of {completed:,} items undone"
 
 
 def _took(fold: PlanFold, task: Task, now: float) -> str:

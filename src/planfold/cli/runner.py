@@ -165,7 +165,9 @@ class TerminalRunner:
             since=self._since,
             name_plans=plan_ids is None,
         )
-        session = Session(self._app, plan_ids, display, self._paper, stop, since=self._since)
+        session = Session(
+            self._app, plan_ids, display, self._paper, stop, since=self._since, db=self._db
+        )
         plan_id = plan_ids[0] if plan_ids else None
         observer = (
             None if self._json or logs_json() else Unobserved()

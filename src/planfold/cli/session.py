@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, unfinished_plans
 from planfold.cli.progress import Display, LiveTable
-from planfold.cli.question_text import waiting_line, waiting_lines
+from planfold.cli.question_text import signal_line, waiting_line, waiting_lines
 from planfold.cli.questions import Asker, Keyboard
 from planfold.cli.remedies import explained
 from planfold.cli.streams import captured_lines
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from planfold.runtime.worker import Worker
 
 TICK_S = 0.1
+SIGNALS_TOLD = 20  # of which the command is printed; `why` has those of all
 PAUSE_S = 0.02  # between two polls, so that a busy log does not mean a busy loop
 
 
@@ -90,6 +91,7 @@ class Session:
         *,
         to_the_end: bool = False,
         since: float | None = None,
+        db: str | None = None,
     ) -> None:
         self.app = app
         self.display = display
@@ -97,6 +99,7 @@ class Session:
         self._plan_ids = plan_ids
         self._paper = paper
         self._stop = stop
+        self._db = db
         self._to_the_end = to_the_end  # do not leave a plan that waits for a person
         self._since = since or time.time()  # earlier events are not reported
         self._changed = asyncio.Event()
@@ -105,6 +108,7 @@ class Session:
         self._moved = time.monotonic()
         self._fault: BaseException | None = None
         self._told_waits: set[tuple[str, int, float]] = set()
+        self._told_signals: set[tuple[str, int, int]] = set()
 
     async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
         """Until nothing more can happen, or a signal came."""
@@ -156,6 +160,7 @@ class Session:
                 below = self._asker.lines(folds, self._paper.width)
             self.display.draw(folds, below)
             self._tell_waits()
+            self._tell_signals()
             self._tell_fault(worker)
             if self._stop.asked.is_set() or await self._is_settled(worker):
                 return
@@ -287,6 +292,20 @@ class Session:
                 if wait not in self._told_waits:
                     self._told_waits.add(wait)
                     self.display.say(waiting_line(fold, question))
+
+    def _tell_signals(self) -> None:
+        """Where tasks wait for signals: the commands that give the first ones."""
+        if self._to_the_end:
+            return
+        for fold in self.folds.values():
+            if not fold.state.schedule.open_waits or len(self._told_signals) >= SIGNALS_TOLD:
+                continue
+            running = fold.state.schedule.having([TaskStatus.Running])
+            for task in [task for task in running if task.waits][:SIGNALS_TOLD]:
+                wait = (fold.plan_id, task.id, task.attempt)
+                if wait not in self._told_signals and (line := signal_line(fold, task, self._db)):
+                    self._told_signals.add(wait)
+                    self.display.say(line)
 
     def _tell_fault(self, worker: Worker | None) -> None:
         fault = worker.fault if worker is not None else None

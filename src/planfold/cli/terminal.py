@@ -181,7 +181,7 @@ def _can(text: str) -> bool:
 
 def _marks() -> dict[str, str]:
     fancy = dict(STATUS_MARKS)
-    plain = dict(zip(fancy, ".>?+x!-", strict=True))
+    plain = dict(zip(fancy, ".>?+x!-<", strict=True))
     return fancy if all(map(_can, fancy.values())) else plain
 
 
@@ -195,6 +195,7 @@ STATUS_STYLES: Final = {
     "failed": "bad",
     "cancelled": "bad",
     "skipped": "dim",
+    "undone": "dim",
     "awaiting_approval": "ask",
     "awaiting_answer": "ask",
     "paused": "ask",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from planfold.cli.preview import undo_lines
 from planfold.cli.terminal import clean
 from planfold.planner.undone import is_undone
-from planfold.readmodels.labels import labels_of, name_of, with_labels
+from planfold.readmodels.labels import labels_of, name_of, named, with_labels
 
 if TYPE_CHECKING:
     from planfold.cli.terminal import Line
@@ -24,6 +24,19 @@ def undo_facts(state: PlannerState, task: Task, width: int) -> list[Line]:
         return []
     labels = labels_of(other.spec for other in state.written().values())
     return undo_lines(with_labels(task.spec, labels), "", width)
+
+
+def runs_again(state: PlannerState, task: Task) -> str:
+    """What a retry of ``task``, or a decision by hand about it, plans again because it was undone,
+    to follow what is said of the task; empty where there is nothing."""
+    if task.spec.undoes is not None:
+        return ""
+    ids = [i for i, t in state.tasks.items() if is_undone(state, t) and i != task.id]
+    if not ids:
+        return ""
+    names = named(ids, labels_of(state.tasks[i].spec for i in ids))
+    verb, runs = ("was", "runs") if len(ids) == 1 else ("were", "run")
+    return f"; {names} {verb} undone and {runs} again"
 
 
 def undo_preview(state: PlannerState) -> list[Line]:

@@ -126,7 +126,7 @@ def _graph(
     """Parents by id. Drafts are resolved as the compiler would; planned tasks are already."""
     faults = Faults()
     numbered = Numbered([_as_draft(task) for task in tasks], {}, faults)
-    links = Links(numbered, Limits(dependencies_per_task=len(tasks) + 1), faults)
+    links = Links(numbered, tools, Limits(dependencies_per_task=len(tasks) + 1), faults)
     for place, draft in enumerate(numbered.tasks):
         links.add_explicit(place)
         if draft.arguments:

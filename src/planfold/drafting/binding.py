@@ -37,6 +37,7 @@ from planfold.planner.references import (
     whole_reference,
     written_out,
 )
+from planfold.planner.tasks import FileRef, ImageRef, Link
 from planfold.tools.secrets import references_in as secrets_in
 from planfold.tools.tool import Toolbox
 
@@ -117,7 +118,8 @@ class _Binder:
         if isinstance(task.choices, (list, tuple)):
             changed["choices"] = [self.text(each, name, "choices") for each in task.choices]
         if isinstance(task.attachments, (list, tuple)):
-            changed["attachments"] = [self._attachment(each, name) for each in task.attachments]
+            attachments = (_struct(each, Link | ImageRef | FileRef) for each in task.attachments)
+            changed["attachments"] = [self._attachment(each, name) for each in attachments]
         if isinstance(task.arguments, dict):
             if task.tool == "shell":
                 of_element = isinstance(task.for_each, str) and _names_parameter(task.for_each)
@@ -125,8 +127,9 @@ class _Binder:
             changed["arguments"] = self._arguments(task.arguments, task.tool, name)
             if task.tool == "shell":
                 self._check_script(task.arguments, task, name)
-        if isinstance(task.undo, UndoDraft):
-            changed["undo"] = self._undo(task, task.undo, name)
+        undo = _struct(task.undo, UndoDraft)
+        if isinstance(undo, UndoDraft):
+            changed["undo"] = self._undo(task, undo, name)
         if isinstance(task.when, str):
             changed["when"] = self._condition(task.when, name)
         if isinstance(task.key, str):
@@ -333,6 +336,16 @@ class _Binder:
             self._faults.add(message, task=task, field="for_each", fix=fix)
             return "[]"
         return written_json(value)
+
+
+def _struct(value: Any, kind: Any) -> Any:
+    """A dict as the struct that it is meant as, where it is one: Python code may give either."""
+    if not isinstance(value, dict):
+        return value
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, UnicodeError, RecursionError):
+        return value  # the compiler says what is wrong
 
 
 def _names_parameter(text: str) -> bool:

@@ -65,7 +65,7 @@ def compile_plan(
         message = f"{len(tasks):,} tasks; the limit tasks is {limits.tasks:,}"
         faults.add(message, field="tasks", fix="split it into several plans")
     numbered = Numbered(tasks, _NO_TASKS if existing is None else existing, faults)
-    links = Links(numbered, limits, faults)
+    links = Links(numbered, tools, limits, faults)
     checks = ArgumentChecks(limits, faults)
     undo_checks = UndoChecks(tools, limits, faults)
     effects: dict[int, Effect] = {}  # of sub-plans, by place
@@ -117,9 +117,9 @@ def _check_task(
     if task.key is not None:
         links.add_references(place, {"key": task.key}, None, within="")
     if task.for_each is not None:
-        links.add_list(place, task.for_each.strip(), tools)
+        links.add_list(place, str(task.for_each).strip())
     if task.when is not None:
-        links.add_conditions(place, task.when, tools)
+        links.add_conditions(place, task.when)
     return size
 
 

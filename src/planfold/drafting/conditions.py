@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from planfold.drafting.faults import Faults, excerpt, listed
-from planfold.drafting.fields import kind_of
+from planfold.drafting.faults import Faults, excerpt
 from planfold.errors import ConfigurationError
 from planfold.planner.cel import Type
 from planfold.planner.conditions import (
@@ -16,24 +15,21 @@ from planfold.planner.conditions import (
     read_condition,
 )
 from planfold.planner.references import OCCURRENCE, Reference
-from planfold.planner.tasks import NodeKind, RunIf
-from planfold.tools.tool import Toolbox
+from planfold.planner.tasks import RunIf
 
 if TYPE_CHECKING:
     from planfold.drafting.dependencies import Numbered
+    from planfold.drafting.result_fields import ResultChecks
 
-_TEXT_IS: Final = "the answer to a question is a text and has no fields"
+_FIELD: Final = "when"
 
 
 class ConditionChecks:
     """Checks one condition: first what it refers to, then the rest, which needs the CEL library."""
 
-    def __init__(
-        self, numbered: Numbered, tools: Toolbox, faults: Faults, field: str = "when"
-    ) -> None:
-        self._field = field
+    def __init__(self, numbered: Numbered, results: ResultChecks, faults: Faults) -> None:
         self._numbered = numbered
-        self._tools = tools
+        self._results = results
         self._faults = faults
         self._condition: Condition | None = None
 
@@ -58,7 +54,7 @@ class ConditionChecks:
             found = self._type_of(reference)
             if found is not None and variable not in self._condition.tests:
                 types[variable] = found
-            self._check_fields(reference, name)
+            self._results.check(reference, name, _FIELD)
             if run_if == "completed" and reference.about == "status":
                 self._check_reachable(variable, reference, name)
         try:
@@ -73,23 +69,14 @@ class ConditionChecks:
                 name, str(fault), "or leave the condition out of the plan, if a person agrees"
             )
 
-    def check_list(self, reference: Reference, name: str) -> None:
-        """The list of a map, as far as its task's results are known before anything has run."""
-        self._check_fields(reference, name)
-        if not reference.path and self._is_question(reference):
-            fix = "let a task make a list of it"
-            self._add(
-                name, f"{reference.text}: the answer to a question is a text, not a list", fix
-            )
-
     def _add(self, name: str, message: str, fix: str) -> None:
-        self._faults.add(excerpt(message, 300), task=name, field=self._field, fix=excerpt(fix, 300))
+        self._faults.add(excerpt(message, 300), task=name, field=_FIELD, fix=excerpt(fix, 300))
 
     def _type_of(self, reference: Reference) -> Type | None:
         if reference.about == "status" or self._is_time(reference):
             return "string"
         plain = not reference.path and reference.needs_result
-        return "string" if plain and self._is_question(reference) else None
+        return "string" if plain and self._results.is_question(reference.target) else None
 
     def _check_reachable(self, variable: str, reference: Reference, name: str) -> None:
         """A failure skips the task before its condition is looked at."""
@@ -104,29 +91,3 @@ class ConditionChecks:
 
     def _is_time(self, reference: Reference) -> bool:
         return reference.target == OCCURRENCE and OCCURRENCE not in self._numbered.labels
-
-    def _is_question(self, reference: Reference) -> bool:
-        task_id = self._numbered.find(reference.target)
-        place = None if task_id is None else self._numbered.place.get(task_id)
-        task = None if place is None else self._numbered.tasks[place]
-        asks = task is not None and kind_of(task) is NodeKind.Clarification
-        return asks and task is not None and task.for_each is None
-
-    def _check_fields(self, reference: Reference, name: str) -> None:
-        step = reference.path[0] if reference.path else None
-        if step is None:
-            return
-        if self._is_question(reference):
-            self._add(name, f"{reference.text}: {_TEXT_IS}", f"write ${reference.target}")
-            return
-        task_id = self._numbered.find(reference.target)
-        place = None if task_id is None else self._numbered.place.get(task_id)
-        if place is not None and self._numbered.tasks[place].for_each is not None:
-            return  # a list
-        tool_name = None if place is None else self._numbered.tasks[place].tool
-        tool = self._tools.get(tool_name) if tool_name else None
-        fields = tool.result_fields if tool is not None else ()
-        if tool is not None and fields and step not in fields:
-            near = self._faults.nearest(step, fields) if isinstance(step, str) else ""
-            message = f"{reference.text}: the result of {tool.name} has no field {step!r}"
-            self._add(name, message, near or f"it has: {listed(fields, 20)}")

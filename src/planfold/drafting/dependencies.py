@@ -11,6 +11,7 @@ from planfold.drafting.draft import Limits, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
 from planfold.drafting.fields import MAX_ID
 from planfold.drafting.reference_lint import doubtful_references
+from planfold.drafting.result_fields import ResultChecks
 from planfold.drafting.shape import task_name
 from planfold.planner.references import (
     ITEM,
@@ -41,6 +42,7 @@ class Numbered:
         self, tasks: list[TaskDraft], existing: Mapping[int, TaskSpec], faults: Faults
     ) -> None:
         self.tasks = tasks
+        self.existing = existing
         self.names = [task_name(t.id, t.label, place) for place, t in enumerate(tasks, start=1)]
         self.ids = _ids(tasks, existing)
         self.labels = {spec.label: spec.id for spec in existing.values() if spec.label}
@@ -104,10 +106,11 @@ class Numbered:
 class Links:
     """Collects what each task depends on. ``parents`` goes by place in the list."""
 
-    def __init__(self, numbered: Numbered, limits: Limits, faults: Faults) -> None:
+    def __init__(self, numbered: Numbered, tools: Toolbox, limits: Limits, faults: Faults) -> None:
         self._numbered = numbered
         self._limits = limits
         self._faults = faults
+        self._results = ResultChecks(numbered, tools, faults)
         self.parents: list[set[int]] = [set() for _ in numbered.tasks]
 
     def add_explicit(self, place: int) -> None:
@@ -139,7 +142,11 @@ class Links:
                 message = f"{excerpt(doubtful.text)}: {doubtful.why}"
                 name = self._numbered.names[place]
                 self._faults.add(message, task=name, field=field, fix=doubtful.fix)
-            for target, reference in _first_of_each(find_references(value)).items():
+            found = find_references(value)
+            for reference in {each.text: each for each in found}.values():
+                if reference.target not in known and not self._is_no_task(place, reference.target):
+                    self._results.check(reference, self._numbered.names[place], field)
+            for target, reference in _first_of_each(found).items():
                 if target in known or self._is_no_task(place, target):
                     self._check_time(place, reference, field)
                     continue
@@ -164,25 +171,30 @@ class Links:
             return
         self.add_references(place, arguments, tool, "undo.arguments.", OF_UNDO)
 
-    def add_list(self, place: int, text: str, tools: Toolbox) -> None:
+    def add_list(self, place: int, text: str) -> None:
         """Link the list of a map."""
         whole = whole_reference(text)
         if whole is not None and whole.target not in (*ITEM, OCCURRENCE):
             message = f"{excerpt(whole.text)}: there is no task {quoted(whole.target)}"
             self._link(place, whole.target, "for_each", message, whole)
-            ConditionChecks(self._numbered, tools, self._faults, "for_each").check_list(
-                whole, self._numbered.names[place]
-            )
+            self._check_list(whole, self._numbered.names[place])
         for label in ITEM:
             if label in self._numbered.labels:
                 message = f"${label} is the element here, but a task is called {quoted(label)}"
                 name, fix = self._numbered.names[place], "give that task another label"
                 self._faults.add(message, task=name, field="for_each", fix=fix)
 
-    def add_conditions(self, place: int, text: str, tools: Toolbox) -> None:
+    def _check_list(self, reference: Reference, name: str) -> None:
+        self._results.check(reference, name, "for_each")
+        if not reference.path and self._results.is_question(reference.target):
+            message = f"{reference.text}: the answer to a question is a text, not a list"
+            fix = "let a task make a list of it"
+            self._faults.add(message, task=name, field="for_each", fix=fix)
+
+    def add_conditions(self, place: int, text: str) -> None:
         """Link what the condition of a task refers to, and check the condition."""
         name = self._numbered.names[place]
-        checks = ConditionChecks(self._numbered, tools, self._faults)
+        checks = ConditionChecks(self._numbered, self._results, self._faults)
         for reference in checks.read(text, name):
             target = reference.target
             if self._is_no_task(place, target):
@@ -247,12 +259,6 @@ class Links:
         if done and by.needs_result:
             message = f"{excerpt(by.text)}: a task that is done before the plan has no result"
             fix = "write the value itself, or let that task run"
-            self._faults.add(message, task=name, field=field, fix=fix)
-        step = by.path[0] if by.path else None
-        is_map = place is not None and self._numbered.tasks[place].for_each is not None
-        if is_map and isinstance(step, str):
-            message = f"{excerpt(by.text)}: the result of a map is a list"
-            fix = f"write ${by.target}, or ${by.target}[0].{step} for one item"
             self._faults.add(message, task=name, field=field, fix=fix)
 
     def check(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -47,7 +49,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     in CEL (``$disk.percent > 80``); where it is false, the task is skipped. ``run_if`` says how the
     tasks that it depends on must have ended: all completed, at least one failed, or any way.
 
-    With ``for_each`` (a reference to a list: ``$fetch.invoices``, or a list in JSON) the task is a
+    With ``for_each`` (a reference to a list: ``$fetch.invoices``, or the list itself) the task is a
     map: it is done once for each element, which ``$item`` and ``$index`` (from 0) refer to. A
     person is asked where there are more than ``max_items`` (1,000); at most ``concurrency`` (100)
     run at once; ``on_item_failure`` says whether the others still start. ``item_label`` names each
@@ -81,7 +83,7 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     on_failure: Literal["stop", "continue"] = "stop"
     when: str | None = None
     run_if: RunIf = "completed"
-    for_each: str | None = None
+    for_each: str | list[Any] | None = None
     max_items: int | None = None
     concurrency: int | None = None
     on_item_failure: Literal["stop", "continue"] | None = None
@@ -99,6 +101,14 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     plan: str | PlanDraft | None = None
     undo: UndoDraft | None = None
     limits: list[str] = []
+
+    def __post_init__(self) -> None:
+        """Keep the list of a map as JSON, as a text has it; the compiler refuses any other."""
+        if isinstance(self.for_each, list):
+            with suppress(TypeError, ValueError, RecursionError):
+                self.for_each = json.dumps(
+                    self.for_each, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+                )
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

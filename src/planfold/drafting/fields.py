@@ -82,7 +82,7 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
     most = limits.description_chars
     _check_length("description", task.description, name, "description_chars", most, faults)
     for field in ("label", "route", "tool", "for_each", "item_label", "plan"):
-        if field == "for_each" and (task.for_each or "").startswith("["):
+        if field == "for_each" and str(task.for_each).startswith("["):
             continue  # a list in JSON: plan_bytes is its limit
         text = getattr(task, field)
         if field != "plan" or isinstance(text, str):

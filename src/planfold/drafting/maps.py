@@ -33,16 +33,16 @@ def check_map(task: TaskDraft, name: str, faults: Faults) -> None:
                 fix = "add for_each, or leave it out"
                 faults.add("is only for a map", task=name, field=field, fix=fix)
         return
-    written = task.for_each.strip()
+    written = str(task.for_each).strip()
     whole = whole_reference(written)
     if written_list(written) is not None:
         if "$" in written:
-            fix = "write \\u0024 for a dollar sign"
-            message = "a list in JSON holds no references"
+            fix = "write it as JSON in quotes, with \\u0024 for a dollar sign"
+            message = "a list that is written out holds no references"
             faults.add(message, task=name, field="for_each", fix=fix)
     elif whole is None or whole.about or whole.target in (*ITEM, OCCURRENCE):
-        message = f"{excerpt(task.for_each)} is not a reference to a list"
-        fix = "write one reference, such as $fetch.invoices, or a list in JSON"
+        message = f"{excerpt(written)} is not a reference to a list"
+        fix = "write one reference, such as $fetch.invoices, or the list itself"
         faults.add(message, task=name, field="for_each", fix=fix)
     if task.done:
         faults.add(
@@ -126,4 +126,4 @@ def for_each_of(task: TaskDraft, ids: Mapping[str, int]) -> ForEach | None:
         "item_by_item": task.item_by_item,
     }
     given: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
-    return ForEach(items=rename_whole(task.for_each.strip(), ids), **given)
+    return ForEach(items=rename_whole(str(task.for_each).strip(), ids), **given)

@@ -248,7 +248,7 @@ def _renamed(task: TaskDraft, task_id: int, numbers: Mapping[str, int]) -> TaskD
         undo = msgspec.structs.replace(undo, arguments=rename_references(undo.arguments, others))
     for_each = task.for_each
     if for_each is not None:
-        for_each = rename_whole(for_each.strip(), numbers)
+        for_each = rename_whole(str(for_each).strip(), numbers)
     depends_on: list[int | str] = [numbers.get(str(name), name) for name in task.depends_on]
     return msgspec.structs.replace(
         task,

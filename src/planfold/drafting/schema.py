@@ -90,8 +90,8 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
             "ended (any way). Default: completed."
         ),
         "for_each": (
-            "Makes the task a map: a reference to a list, such as $fetch.invoices, or a list in "
-            "JSON. The task is done once for each element, which $item (and $item.field) and "
+            "Makes the task a map: a reference to a list, such as $fetch.invoices, or the list "
+            "itself. The task is done once for each element, which $item (and $item.field) and "
             "$index, from 0, refer to. Its result is the list of the results, in order. Default: "
             "none."
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
@@ -35,7 +36,7 @@ _WANTED: Final = {
     "on_failure": "stop or continue",
     "when": "a condition in CEL, in quotes, such as $disk.percent > 80",
     "run_if": "completed, failed or ended",
-    "for_each": "a reference to a list, in quotes, such as $fetch.invoices",
+    "for_each": "a reference to a list, in quotes, such as $fetch.invoices, or a list of values",
     "max_items": "a whole number from 1 on, without quotes",
     "concurrency": "a whole number from 1 on, without quotes",
     "on_item_failure": "stop or continue",
@@ -67,10 +68,9 @@ def task_name(task_id: object, label: object, place: int) -> str:
 
 def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
     """A task with every field of ``raw`` that is well-formed; the others become faults."""
-    try:
-        return msgspec.convert(raw, TaskDraft)
-    except (msgspec.ValidationError, UnicodeError, RecursionError):
-        pass
+    with suppress(msgspec.ValidationError, UnicodeError, RecursionError):
+        if not isinstance((task := msgspec.convert(raw, TaskDraft)).for_each, list):
+            return task
     name = task_name(raw.get("id"), raw.get("label"), place)
     good: dict[str, Any] = {"description": "(missing)"}
     for field, value in raw.items():
@@ -100,7 +100,12 @@ def task_from(raw: Mapping[str, Any], place: int, faults: Faults) -> TaskDraft:
     if "description" not in raw:
         fix = "say what the task does"
         faults.add("is missing", task=name, field="description", fix=fix)
-    return TaskDraft(**good)
+    task = TaskDraft(**good)
+    if isinstance(task.for_each, list):  # from Python code, which can put anything in it
+        fix = "use texts, numbers, lists, objects, null"
+        faults.add("the list is not JSON", task=name, field="for_each", fix=fix)
+        task.for_each = None
+    return task
 
 
 def _inner_plan(raw: Mapping[str, Any], task: str, faults: Faults) -> PlanDraft:
@@ -143,10 +148,7 @@ def plan_from(raw: Mapping[str, Any], faults: Faults) -> PlanDraft:
         faults.add("must be a list of texts", field="notes", fix='write "notes": ["..."]')
         notes = []
     params = params_from(raw.get("params", {}), faults)
-    tags = raw.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        faults.add("must be a list of texts", field="tags", fix='write "tags": ["..."]')
-        tags = []
+    tags = tags_from(raw.get("tags", []), faults)
     undo = undo_policy(raw.get("undo"), faults)
     return PlanDraft(tasks=drafts, notes=notes, params=params, tags=tags, undo=undo, **texts)
 
@@ -158,6 +160,14 @@ def undo_policy(value: object, faults: Faults) -> Any:
     said = quoted(value)
     faults.add(f"is {said}", field="undo", fix=f"write {' or '.join(UNDO_POLICIES)}")
     return None
+
+
+def tags_from(value: object, faults: Faults) -> list[str]:
+    """The tags of a plan; none where they are not a list of texts."""
+    if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
+        return value
+    faults.add("must be a list of texts", field="tags", fix="write a list: [...]")
+    return []
 
 
 def params_from(raw: object, faults: Faults) -> dict[str, Parameter]:

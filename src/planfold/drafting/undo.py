@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from planfold.drafting.arguments import ArgumentChecks
@@ -10,6 +10,7 @@ from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, TaskDraft, UndoDraft
 from planfold.drafting.faults import Faults, listed, quoted
 from planfold.drafting.fields import MAX_SECONDS, check_retry, kind_of, unicode_fault
+from planfold.drafting.result_fields import ResultChecks
 from planfold.drafting.shared_limits import shared_limits_of
 from planfold.drafting.waits import is_wait
 from planfold.planner.references import (
@@ -39,7 +40,7 @@ class UndoChecks:
         task, name = numbered.tasks[place], numbered.names[place]
         if (undo := task.undo) is None:
             return
-        self._check_fields(task, undo, name)
+        self._check_fields(task, undo, name, ResultChecks(numbered, self._tools, self._own))
         for fault in self._own.found:
             field = f"{_FIELD}{fault.field or ''}".removesuffix(".")
             self._faults.add(fault.message, task=name, field=field, fix=fault.fix)
@@ -48,7 +49,9 @@ class UndoChecks:
             links.add_undo(place, undo.arguments, tool)
         self._own.found.clear()
 
-    def _check_fields(self, task: TaskDraft, undo: UndoDraft, name: str) -> None:
+    def _check_fields(
+        self, task: TaskDraft, undo: UndoDraft, name: str, results: ResultChecks
+    ) -> None:
         add = self._own.add
         if kind_of(task) is NodeKind.Clarification or is_wait(task) or task.done:
             what = "a question" if kind_of(task) is NodeKind.Clarification else "this task"
@@ -63,15 +66,19 @@ class UndoChecks:
             fix = f"{near + ' ' if near else ''}tools: {listed(names) or 'none'}"
             add(f"there is no tool {quoted(undo.tool)}", field="tool", fix=fix)
         if self._arguments.check(undo.arguments, tool, name) is not None:
-            self._check_references(task, undo)
+            literal = tool.literal if tool is not None else ()
+            found = find_references(undo.arguments, literal=literal)
+            self._check_references(task, found)
+            for reference in {each.text: each for each in found if each.target == SELF}.values():
+                results.check_own(reference, task, name, "arguments")
         if undo.timeout is not None and not 0 < undo.timeout <= MAX_SECONDS:
             fix = f"use seconds, more than 0 and at most {MAX_SECONDS:,.0f}"
             add(f"{undo.timeout} is out of range", field="timeout", fix=fix)
         if undo.retry is not None:
             check_retry(undo.retry, name, self._own)
 
-    def _check_references(self, task: TaskDraft, undo: UndoDraft) -> None:
-        for reference in find_references(undo.arguments):
+    def _check_references(self, task: TaskDraft, found: Iterable[Reference]) -> None:
+        for reference in found:
             if reference.target in (SELF, ARGUMENTS) and reference.about:
                 fix = f"write ${reference.target}"
                 message = f"{reference.text}: what is undone has completed"

@@ -9,12 +9,14 @@ from planfold.planner.items import STRIDE
 from planfold.planner.maps import drop_items, item_reset, items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.step_costs import settle_all
-from planfold.planner.undone import forget_undo_of
+from planfold.planner.undone import forget_undo_of, forget_what_was_left
 
 
 def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) -> None:
     """``afresh``: also the inner steps are done again."""
     forget(state, task_ids)
+    if any(state.tasks[task_id].superseded for task_id in task_ids):
+        state.__dict__.pop("schedule", None)  # they count again
     for task_id in task_ids:
         task = state.tasks[task_id]
         change(state, task, t.RESET)
@@ -39,8 +41,10 @@ def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) 
             task.plan_id = None
             state.steps_by_task.pop(task_id, None)
             state.begun_by_task.pop(task_id, None)
-    state.outcome = None
     if all(i in state.tasks and state.tasks[i].spec.undoes for i in task_ids):
         state.undoing = True  # the plan itself does not continue
     else:
         state.cancelled = False
+        if state.outcome is not None:
+            forget_what_was_left(state)
+    state.outcome = None

@@ -22,8 +22,8 @@ from planfold.planner.events import (
     TaskStatusUpdated,
     WaitStarted,
 )
-from planfold.planner.graph import OF_MAP, QUESTION, lane_of
 from planfold.planner.items import STRIDE
+from planfold.planner.lanes import OF_MAP, QUESTION, lane_of
 from planfold.planner.map_decisions import end_map, start_map
 from planfold.planner.occurrence import with_occurrence
 from planfold.planner.references import ReferenceFault, has_references, resolve
@@ -303,17 +303,19 @@ def _conclusion(state: PlannerState) -> PlanningCompleted:
 
 
 def summary_of(state: PlannerState) -> PlanSummary:
-    """How the tasks and items have ended, without those that a revision superseded."""
+    """How the tasks and items have ended, without those that a revision superseded. Those that
+    undo others are only among the ids."""
     by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
     others = state.schedule.having([s for s in TaskStatus if s is not TaskStatus.Completed])
     for task in others:
         if not task.superseded:
             by_status[task.status].append(task.spec.id)
     skipped = by_status[TaskStatus.Skipped]
+    completed, total = state.progress
     undone, to_undo = undo_counts(state) if state.completions else (0, 0)
     return PlanSummary(
-        total=len(state.tasks),
-        completed=state.schedule.counts[TaskStatus.Completed],
+        total=total,
+        completed=completed,
         failed=tuple(by_status[TaskStatus.Failed]),
         skipped=tuple(skipped),
         cancelled=tuple(by_status[TaskStatus.Cancelled]),

@@ -128,7 +128,7 @@ class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc
     the budget (``partial``: its result so far). The answer is the value of the inner step ``key``,
     if there is one. ``deadline`` is in seconds since the epoch. Where the outcome is unknown,
     ``started_at`` says when the attempt was started (seconds since the epoch), and ``ended`` that
-    it no longer runs."""
+    it no longer runs. ``error`` is that of a task which undoes another one and failed."""
 
     task_id: int
     question: str
@@ -140,6 +140,7 @@ class ClarificationRequested(msgspec.Struct, frozen=True, omit_defaults=True, gc
     partial: Any = None
     started_at: float | None = None
     ended: bool = False
+    error: str = ""
 
 
 class ClarificationReceived(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -300,9 +301,10 @@ class UndoPlanned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlanSummary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """How a plan ended: counts, and the ids of every task that did not complete. Those of
-    ``skipped`` that are in ``by_condition`` were not needed. Of ``to_undo`` tasks ``undone`` were
-    undone."""
+    """How a plan ended: counts, and the ids of every task that did not complete. ``total`` and
+    ``completed`` count tasks and items, without those that a revision superseded and those that
+    undo others. Those of ``skipped`` that are in ``by_condition`` were not needed. Of ``to_undo``
+    tasks ``undone`` were undone."""
 
     total: int
     completed: int

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from planfold.errors import CorruptLog
 from planfold.planner.due_times import DueTimes
 from planfold.planner.items import STRIDE, item_id, map_of, source_of
-from planfold.planner.lanes import Lane
-from planfold.planner.tasks import NodeKind, Task, TaskSpec, TaskStatus, in_words
+from planfold.planner.lanes import OF_MAP, Lane, lane_of, lane_of_items
+from planfold.planner.tasks import Task, TaskSpec, TaskStatus, in_words
 from planfold.planner.transitions import ENDED, RESET, TRANSITIONS
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ ASKING: Final = TaskStatus.NeedsClarification
 COMPLETED: Final = TaskStatus.Completed
 FAILED: Final = TaskStatus.Failed
 SKIPPED: Final = TaskStatus.Skipped
-QUESTION: Final = NodeKind.Clarification
 
 
 def satisfies(task: Task) -> bool:
@@ -57,22 +56,10 @@ def blocks(parent: Task) -> bool:
     return parent.status in ENDED and not satisfies(parent)
 
 
-OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a map
-
-
-def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions, maps and waits (but those for a sub-plan) need no slot, so
-    they do not queue behind tasks that do. The items of a map have a lane of their own, which
-    takes turns with the others."""
-    waits = spec.wait is not None and spec.wait.plan is None
-    if waits or spec.kind is QUESTION or spec.for_each is not None:
-        return ""
-    return spec.queue_route if spec.id < STRIDE else lane_of_items(spec)
-
-
-def lane_of_items(spec: TaskSpec) -> str:
-    """What the items of a map wait in, of the map's own spec or of one of its items."""
-    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id) or spec.id}"
+def is_aside(task: Task) -> bool:
+    """Whether a task does not count in how far a plan is: a revision superseded it, or it undoes
+    another one. Such tasks come into a plan with events that the schedule is built again after."""
+    return task.superseded or task.spec.undoes is not None
 
 
 def is_open(task: Task) -> bool:
@@ -108,6 +95,7 @@ class Schedule:
         self.running: Counter[str] = Counter()
         self.slots = 0  # tasks that run: items, and no maps
         self.counts: Counter[TaskStatus] = Counter()
+        self.aside: Counter[TaskStatus] = Counter()  # the same of tasks that do not count
         self.delayed: set[int] = set()
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
         self._left: Counter[int] = Counter()  # items that have not ended, by map,
@@ -125,6 +113,7 @@ class Schedule:
         children = self.children
         children.update({task.spec.id: [] for task in tasks})
         self.counts.update([task.status for task in tasks])
+        self.aside.update([task.status for task in tasks if is_aside(task)])
         unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
         self._late = {t.spec.id for t in tasks if t.spec.run_if != "completed"}
         for task in tasks:
@@ -336,6 +325,8 @@ class Schedule:
 
     def _enter(self, task: Task, spec: TaskSpec) -> None:
         self.counts[task.status] += 1
+        if self.aside and is_aside(task):
+            self.aside[task.status] += 1
         self._place(task, spec)
 
     def _place(self, task: Task, spec: TaskSpec) -> None:
@@ -349,6 +340,8 @@ class Schedule:
     def _leave(self, task: Task, spec: TaskSpec) -> None:
         status = task.status
         self.counts[status] -= 1
+        if self.aside and is_aside(task):
+            self.aside[status] -= 1
         if status is RUNNING:
             self.running[lane := self._lanes[spec.id]] -= 1
             self.slots -= lane != ""

@@ -117,14 +117,15 @@ def with_element(item: TaskSpec, spec: TaskSpec, element: Any) -> TaskSpec:
 
 
 def _texts(spec: TaskSpec, key: int, element: Any) -> tuple[str, str | None]:
-    """The description and the label of an item."""
+    """The description and the label of an item; as planned, and none, until its element is
+    known."""
     description = spec.description
+    if element is msgspec.UNSET:
+        return description, None
     if "$" in description:
         description = _written(description, key, element, _DESCRIPTION)
     label = spec.for_each.label if spec.for_each is not None else None
-    if not label or element is msgspec.UNSET:
-        return description, None
-    return description, _written(label, key, element, _LABEL)
+    return description, _written(label, key, element, _LABEL) if label else None
 
 
 def _item_wait(wait: Wait | None) -> Wait | None:
@@ -136,7 +137,7 @@ def _written(text: str, key: int, element: Any, limit: int) -> str:
     """``text`` with the element in it. All other references stay as they are."""
 
     def result(target: int | str) -> Any:
-        if isinstance(target, int) or (target == "item" and element is msgspec.UNSET):
+        if isinstance(target, int):
             raise LookupError(target)
         return index_of(key) if target == "index" else element
 

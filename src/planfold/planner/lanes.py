@@ -1,9 +1,31 @@
-"""``Lane``: the tasks of one route that can start, smallest id first."""
+"""``Lane``: the tasks of one route, or of one map, that can start; smallest id first."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from typing import Final
+
+from planfold.planner.items import STRIDE, map_of
+from planfold.planner.tasks import NodeKind, TaskSpec
+
+QUESTION: Final = NodeKind.Clarification
+OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a map
+
+
+def lane_of(spec: TaskSpec) -> str:
+    """What a task waits in: questions, maps and waits (but those for a sub-plan) need no slot, so
+    they do not queue behind tasks that do. The items of a map have a lane of their own, which
+    takes turns with the others."""
+    waits = spec.wait is not None and spec.wait.plan is None
+    if waits or spec.kind is QUESTION or spec.for_each is not None:
+        return ""
+    return spec.queue_route if spec.id < STRIDE else lane_of_items(spec)
+
+
+def lane_of_items(spec: TaskSpec) -> str:
+    """What the items of a map wait in, of the map's own spec or of one of its items."""
+    return f"{spec.queue_route}{OF_MAP}{map_of(spec.id) or spec.id}"
 
 
 class Lane:

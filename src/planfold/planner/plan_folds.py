@@ -23,7 +23,7 @@ from planfold.planner.state import PlannerState, forget_parents, must_have_begun
 from planfold.planner.sub_plans import leave_family
 from planfold.planner.task_folds import answered
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
-from planfold.planner.undone import forget_undo
+from planfold.planner.undone import forget_undo, forget_what_was_left
 
 
 def planned(state: PlannerState, event: TasksPlanned) -> None:
@@ -44,6 +44,8 @@ def approved(state: PlannerState, event: PlanApproved) -> None:
 
 def revised(state: PlannerState, event: PlanRevised) -> None:
     must_have_begun(state)
+    if state.outcome is not None:
+        forget_what_was_left(state)
     replaced = [spec.id for spec in event.tasks if spec.id in state.tasks]
     for task_id in (*event.removed, *replaced):
         remember_plan(state, state.tasks.pop(task_id).spec, -1)

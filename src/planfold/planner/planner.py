@@ -68,7 +68,6 @@ from planfold.planner.waits import register_wait, to_register
 from planfold.tags import check_tags
 
 RUNNING: Final = TaskStatus.Running  # looking up a member takes time
-COMPLETED: Final = TaskStatus.Completed
 SAFE: Final = Effect.Safe
 TASK_BYTES = 1_500  # of a task without its texts, measured
 TOKEN_BYTES = 5  # a token is about four characters
@@ -216,12 +215,12 @@ def _runs(state: PlannerState, task_id: int) -> bool:
 def _head(state: PlannerState) -> dict[str, Any]:
     """Title, status and counts, a priority and a project that are not the default, tags, how many
     break-points there are, the origins of a fork, and the parent of a sub-plan."""
-    counts, config = state.schedule.counts, state.config
+    (completed, total), config = state.progress, state.config
     head: dict[str, Any] = {
         "title": state.title,
         "status": str(state.status),
-        "total": len(state.tasks),
-        "completed": counts[COMPLETED],
+        "total": total,
+        "completed": completed,
         "questions": len(state.questions),
     }
     if state.origins:

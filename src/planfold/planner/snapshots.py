@@ -6,6 +6,7 @@ decompresses what it looks at.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import ItemsView, Sequence, ValuesView
 from functools import cache
 from typing import Any, Final, NamedTuple, Self, cast
@@ -14,8 +15,9 @@ from zlib import error as ZlibError
 
 import msgspec
 
-from planfold.planner.graph import lane_of
+from planfold.planner.graph import is_aside
 from planfold.planner.items import STRIDE
+from planfold.planner.lanes import lane_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 
@@ -23,7 +25,9 @@ PIECE: Final = 128  # tasks
 QUICKLY: Final = 1  # a level of zlib
 LENGTH: Final = 4  # bytes that hold the length of what is before the pieces
 
-_Front = tuple[int, PlannerState, dict[TaskStatus, list[int]], int, list[tuple[list[int], int]]]
+_Ids = dict[TaskStatus, list[int]]
+_Aside = dict[TaskStatus, int]
+_Front = tuple[int, PlannerState, _Ids, _Aside, int, list[tuple[list[int], int]]]
 
 
 @cache
@@ -114,11 +118,13 @@ class StoredTasks(dict[int, Task]):
 
 class Snapshot(NamedTuple):
     """``state`` has no tasks: those are in ``pieces``. ``by_status`` has the ids of the tasks that
-    did not complete; ``slots`` counts those that run, without maps and waits."""
+    did not complete, ``aside`` how many do not count; ``slots`` counts those that run, without
+    maps and waits."""
 
     version: int
     state: PlannerState
     by_status: dict[TaskStatus, list[int]]
+    aside: dict[TaskStatus, int]
     slots: int
     pieces: list[Piece]
 
@@ -132,16 +138,15 @@ class Snapshot(NamedTuple):
         """From its bytes; None where they do not hold one."""
         begin = LENGTH + int.from_bytes(data[:LENGTH], "big")
         try:
-            version, state, by_status, slots, places = _front().decode(
-                decompress(data[LENGTH:begin])
-            )
+            found = _front().decode(decompress(data[LENGTH:begin]))
         except (msgspec.DecodeError, ZlibError):
             return None
+        version, state, by_status, aside, slots, places = found
         pieces: list[Piece] = []
         for ids, length in places:
             pieces.append(Piece(ids, data[begin : begin + length]))
             begin += length
-        return cls(version, state, by_status, slots, pieces)
+        return cls(version, state, by_status, aside, slots, pieces)
 
 
 def pack(version: int, state: PlannerState) -> bytes:
@@ -158,5 +163,6 @@ def pack(version: int, state: PlannerState) -> bytes:
         packed.append(compress(msgspec.json.encode(piece), QUICKLY))
         places.append(([task.id for task in piece], len(packed[-1])))
     bare = msgspec.structs.replace(state, tasks={})
-    front = compress(msgspec.json.encode((version, bare, by_status, slots, places)), QUICKLY)
+    aside = Counter(task.status for task in tasks if is_aside(task))
+    front = compress(msgspec.json.encode((version, bare, by_status, aside, slots, places)), QUICKLY)
     return b"".join((len(front).to_bytes(LENGTH, "big"), front, *packed))

@@ -82,6 +82,14 @@ class PlannerState(msgspec.Struct, dict=True):
         """The tasks as they are written in the plan, by id: without the items of its maps."""
         return {i: task for i, task in self.tasks.items() if i < STRIDE}
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many tasks and items have completed, and of how many: without those that a revision
+        superseded and those that undo others."""
+        counts, aside = self.schedule.counts, self.schedule.aside
+        done = counts[TaskStatus.Completed] - aside[TaskStatus.Completed]
+        return done, len(self.tasks) - aside.total()
+
     def deadline_of(self, task_id: int) -> float | None:
         """When time ends what a task waits for: its question by the default, or its wait."""
         question = self.questions.get(task_id)

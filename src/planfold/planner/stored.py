@@ -6,14 +6,15 @@ What decides needs the whole schedule, and so all tasks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
 from planfold.handler import Outlook
 from planfold.planner.commands import Command
 from planfold.planner.events import Event
-from planfold.planner.graph import Schedule, lane_of, met
+from planfold.planner.graph import Schedule, is_aside, met
+from planfold.planner.lanes import lane_of
 from planfold.planner.planner import FOLD_VERSION, Planner
 from planfold.planner.snapshots import Snapshot, StoredTasks
 from planfold.planner.state import PlannerState
@@ -26,11 +27,10 @@ class StoredSchedule(Schedule):
     """What the status of each task says of the schedule. What else is asked is built from all
     tasks, when it is."""
 
-    def __init__(
-        self, state: PlannerState, by_status: Mapping[TaskStatus, list[int]], slots: int
-    ) -> None:
+    def __init__(self, state: PlannerState, found: Snapshot) -> None:
         self._state = state
-        self.slots = slots
+        by_status, self.slots = found.by_status, found.slots
+        self.aside = Counter(found.aside)
         self._tasks = state.tasks
         self._said: tuple[int | None, PlanStatus | None] = (None, None)
         self._ids = {status: set(by_status.get(status, ())) for status in TaskStatus}
@@ -102,6 +102,7 @@ class StoredSchedule(Schedule):
         self._ids[task.status].discard(task.id)
         for change, moved in ((-1, task.status), (1, status)):
             self.counts[moved] += change
+            self.aside[moved] += change if is_aside(task) else 0
             if moved is TaskStatus.Running:
                 lane = lane_of(task.spec)
                 self.slots += change if lane else 0
@@ -130,5 +131,5 @@ class StoredPlan(Planner):
             return super().restore(snapshot)  # a map is shown with its items
         state = found.state
         state.tasks = StoredTasks(found.pieces)
-        state.__dict__["schedule"] = StoredSchedule(state, found.by_status, found.slots)
+        state.__dict__["schedule"] = StoredSchedule(state, found)
         return cls(state)

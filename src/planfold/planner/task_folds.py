@@ -164,6 +164,8 @@ def asked(state: PlannerState, event: ClarificationRequested) -> None:
     change(state, task, t.ASKED)
     task.started_at = task.started_at or state.updated_at
     task.waiting_since = state.updated_at
+    if task.spec.undoes is not None:
+        task.error = event.error or None
     state.questions[event.task_id] = Question(
         event.task_id,
         event.question,
@@ -195,7 +197,8 @@ def answered(state: PlannerState, event: ClarificationReceived) -> None:
         if event.task_id >= STRIDE:
             answer_of_item_changed(state, event.task_id)
     elif after is TaskStatus.Failed:
-        task.error = error_of(question, event.answer)
+        left = task.error if task.spec.undoes is not None else None  # an undo that failed
+        task.error = left or error_of(question, event.answer)
         if event.task_id >= STRIDE:
             item_ended(state, task)
     elif question is not None and question.then == "resume":

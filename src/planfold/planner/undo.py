@@ -15,13 +15,16 @@ from planfold.errors import CommandRejected
 from planfold.planner.commands import UndoPlan
 from planfold.planner.events import ClarificationRequested, PlanOutcome, UndoPlanned
 from planfold.planner.items import id_text
+from planfold.planner.maps import items_of
 from planfold.planner.questions import OUTCOME_CHOICES
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Effect, NodeKind, Task, TaskStatus, in_words
 from planfold.planner.undone import is_undone
 
 _LISTED: Final = 20  # tasks that a question names
-_DESCRIPTION: Final = 200  # characters of a description in it
+_DESCRIPTION: Final = 200  # characters of a description in it,
+_ERROR: Final = 400  # and of an error
+_TRACEBACK: Final = "Traceback (most recent call last)"
 
 
 def to_undo(state: PlannerState) -> list[Task]:
@@ -63,6 +66,22 @@ def undo_counts(state: PlannerState) -> tuple[int, int]:
     return sum(is_undone(state, task) for task in wanted), len(wanted)
 
 
+def undone_items(state: PlannerState, task: Task) -> tuple[int, int]:
+    """How many items of a map were undone, and of how many that completed."""
+    items = [item for item in items_of(state, task) if item.status is TaskStatus.Completed]
+    return sum(is_undone(state, item) for item in items), len(items)
+
+
+def was_undone(state: PlannerState, task: Task) -> bool:
+    """Whether a completed task was undone, or a map in all of its items that completed."""
+    if not state.completions:
+        return False
+    if not task.elements:
+        return is_undone(state, task)
+    undone, completed = undone_items(state, task)
+    return undone > 0 and undone == completed
+
+
 def undo_before(state: PlannerState, outcome: PlanOutcome) -> UndoPlanned | None:
     """What is undone before a plan ends as failed or cancelled; None: nothing, or it was already
     decided about."""
@@ -96,11 +115,21 @@ def how_to_undo(task: Task, error: str) -> ClarificationRequested:
     """Ask a person about an undo that failed. What comes after it waits: it was done earlier, and
     the failed one may depend on it."""
     question = (
-        f"This could not be undone. {task.description} (it failed: {error}; undo it by hand and "
-        f"answer {OUTCOME_CHOICES[0]!r}, or answer {OUTCOME_CHOICES[2]!r} to leave it as it is: "
-        "the remaining tasks are undone then)"
+        f"This could not be undone. {task.description} (it failed: {_message(error)}; undo it by "
+        f"hand and answer {OUTCOME_CHOICES[0]!r}, or answer {OUTCOME_CHOICES[2]!r} to leave it as "
+        "it is: the remaining tasks are undone then)"
     )
-    return ClarificationRequested(task.id, question, OUTCOME_CHOICES, then="outcome", ended=True)
+    return ClarificationRequested(
+        task.id, question, OUTCOME_CHOICES, then="outcome", ended=True, error=error
+    )
+
+
+def _message(error: str) -> str:
+    """The line of an error that says what went wrong, without where: the first one, or the last of
+    a traceback."""
+    lines = [line for line in error.splitlines() if line.strip()] or [""]
+    before, traceback, _ = lines[0].partition(_TRACEBACK)
+    return truncate_middle(before + lines[-1] if traceback else lines[0], _ERROR)
 
 
 def _question(state: PlannerState, outcome: PlanOutcome, found: Sequence[Task]) -> str:

@@ -14,6 +14,7 @@ from planfold.planner.transitions import ENDED
 
 UNDO, LEAVE = "undo", "leave it"
 UNDO_CHOICES: Final = (UNDO, LEAVE)
+_NOT_NEEDED: Final = (TaskStatus.Skipped, TaskStatus.Cancelled)
 
 
 def is_undone(state: PlannerState, task: Task) -> bool:
@@ -87,6 +88,18 @@ def forget_undo_of(state: PlannerState, task: Task) -> None:
     """Fold that a task is planned again: what undid it is a part of the past."""
     set_aside(state, task.undo_task)
     task.undo_task = task.completion = 0
+
+
+def forget_what_was_left(state: PlannerState) -> None:
+    """Fold that a plan continues after its end: if it fails again, it is decided again whether what
+    it did is undone. An undo that a person left as it is after an attempt stays so."""
+    if not state.completions:  # nearly all plans: their tasks need not be looked at
+        return
+    for task in state.tasks.values():
+        by = state.tasks.get(task.undo_task)
+        if by is not None and by.status in _NOT_NEEDED and not by.attempt:
+            set_aside(state, task.undo_task)
+            task.undo_task = 0
 
 
 def set_aside(state: PlannerState, undo_task: int) -> None:

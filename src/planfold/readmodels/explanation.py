@@ -11,9 +11,11 @@ from msgspec.structs import replace
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
+from planfold.readmodels.ended_reasons import undone
 from planfold.readmodels.labels import labels_of
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.reasons import Reason, ReasonKind, paused, reasons_of, undone, with_holders
+from planfold.readmodels.reason import Reason, ReasonKind
+from planfold.readmodels.reasons import paused, reasons_of, with_holders
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 from planfold.readmodels.workers import QueueLook, no_worker_then, queue_reasons
 

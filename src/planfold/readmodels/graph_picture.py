@@ -12,7 +12,8 @@ from planfold.readmodels.picture_style import box, escaped, words
 
 # Of a fan-out the first of these that one of its tasks has is the one to look at.
 _FIRST_SEEN = (
-    "failed", "needs_clarification", "running", "cancelled", "skipped", "planned", "completed"
+    "failed", "needs_clarification", "running", "cancelled", "skipped", "planned", "undone",
+    "completed",
 )  # fmt: skip
 _COLUMNS = 29  # of 13 pixels text that fit into a box
 

@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from planfold.planner.items import id_text, map_of
 from planfold.planner.references import rename_references
+from planfold.planner.undo import was_undone
 from planfold.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from planfold.planner.state import PlannerState
     from planfold.planner.tasks import Task, TaskSpec, ToolCall
 
 SHOWN: Final = 5  # tasks that a text names
@@ -28,6 +30,7 @@ STATUS_MARKS: Final = {
     "failed": "✗",
     "cancelled": "⊘",
     "skipped": "-",
+    "undone": "↺",
 }
 
 
@@ -78,6 +81,11 @@ def duration(seconds: float) -> str:
 def counted(count: int, what: str) -> str:
     """ "1 task", "3 tasks"."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def shown_as(state: PlannerState, task: Task) -> str:
+    """The status of a task, or "undone" where what it did was undone."""
+    return "undone" if was_undone(state, task) else task.status.value
 
 
 def status_word(status: str) -> str:

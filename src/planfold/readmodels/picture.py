@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.graph_picture import graph_elements, status_words
 from planfold.readmodels.labels import (
+    STATUS_MARKS,
     clean,
     counted,
     duration,
     fit,
     labelled,
     name_of,
+    shown_as,
     status_word,
 )
 from planfold.readmodels.layout import Layout
@@ -95,26 +96,27 @@ class Picture:
         began = datetime.fromtimestamp(state.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         status = status_word(state.status.value)
         took = duration(self._ledger.seconds)
-        counts = Counter(task.status for task in state.written().values())
-        parts = (f"{counts[s]:,} {status_words(s.value)}" for s in TaskStatus if counts[s])
+        counts = Counter(shown_as(state, task) for task in state.written().values())
+        parts = (f"{counts[s]:,} {status_words(s)}" for s in STATUS_MARKS if counts[s])
         tasks = f"{counted(counts.total(), 'task')}: {', '.join(parts)}"
         return f"{status} · {tasks} · {took} since {began}"
 
     def _statuses(self) -> dict[int, str]:
-        return {i: task.status.value for i, task in self._timeline.state.tasks.items()}
+        state = self._timeline.state
+        return {i: shown_as(state, task) for i, task in state.tasks.items()}
 
     def _critical(self) -> set[int]:
         return {entry.task_id for entry in self._ledger.entries}
 
     def _rows(self) -> Iterator[str]:
-        end, tasks = self._ledger.start + self._ledger.seconds, self._timeline.state.tasks
+        end, state = self._ledger.start + self._ledger.seconds, self._timeline.state
         for node in self._layout.nodes:
             for spec in node.tasks:
-                task, spans = tasks[spec.id], self._timeline.spans(spec.id, end)
+                task, spans = state.tasks[spec.id], self._timeline.spans(spec.id, end)
                 ran = sum(s.seconds(end) for s in spans if s.phase is Phase.Running)
                 waited = sum(s.seconds(end) for s in spans if s.phase not in _NOT_WAITING)
                 yield (
-                    f"<tr><td>{escaped(name_of(spec))}<td>{status_words(task.status.value)}"
+                    f"<tr><td>{escaped(name_of(spec))}<td>{status_words(shown_as(state, task))}"
                     f'<td class="n">{task.attempt}<td class="n">{duration(waited)}'
                     f'<td class="n">{duration(ran)}<td>{escaped(spec.description)}'
                 )

@@ -15,6 +15,7 @@ FILL: Final = {
     "failed": "#fee2e2",
     "cancelled": "#e5e7eb",
     "skipped": "#ffffff",
+    "undone": "#ffffff",
 }
 _DARK_FILL: Final = {
     "planned": "#1f2937",
@@ -24,6 +25,7 @@ _DARK_FILL: Final = {
     "failed": "#5b1d1d",
     "cancelled": "#374151",
     "skipped": "#111827",
+    "undone": "#111827",
 }
 _INK: Final = {
     "planned": "#4b5563",
@@ -33,6 +35,7 @@ _INK: Final = {
     "failed": "#b91c1c",
     "cancelled": "#4b5563",
     "skipped": "#4b5563",
+    "undone": "#4b5563",
 }
 _DARK_INK: Final = {
     "planned": "#9ca3af",
@@ -42,6 +45,7 @@ _DARK_INK: Final = {
     "failed": "#fca5a5",
     "cancelled": "#9ca3af",
     "skipped": "#9ca3af",
+    "undone": "#9ca3af",
 }
 
 

@@ -52,13 +52,15 @@ class GraphDrawing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DrawnSpan(msgspec.Struct, frozen=True, array_like=True):
-    """A task in one phase, from ``start`` to ``end`` (seconds since the epoch; None: it lasts)."""
+    """A task in one phase, from ``start`` to ``end`` (seconds since the epoch; None: it lasts).
+    ``failed``: it is an attempt that did."""
 
     task_id: int
     phase: Phase
     start: float
     end: float | None
     attempt: int
+    failed: bool = False
 
 
 class TimelineDrawing(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +123,7 @@ def timeline_drawing(timeline: Timeline, look: QueueLook | None, now: float) -> 
     for task in state.tasks.values():
         found = history_of(timeline, look, task, now) if look else timeline.spans(task.id, now)
         spans += [
-            DrawnSpan(s.task_id, s.phase, s.start, s.end, s.attempt)
+            DrawnSpan(s.task_id, s.phase, s.start, s.end, s.attempt, s.failed)
             for s in found
             if s.phase not in _UNDRAWN
         ]

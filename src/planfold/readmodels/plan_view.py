@@ -30,7 +30,7 @@ from planfold.planner.tasks import (
     Wait,
 )
 from planfold.planner.transitions import ENDED
-from planfold.planner.undone import is_undone
+from planfold.planner.undo import was_undone
 from planfold.readmodels.reasons import waits_for
 
 
@@ -43,8 +43,8 @@ class TaskView(msgspec.Struct):
     Before a task with a ``breakpoint`` the plan pauses. A map runs once for each element of
     ``for_each``; ``items`` are those runs, in order, once it has expanded. ``wait`` is what a wait
     waits for; ``plan_id`` is the sub-plan of a task, once that has begun. ``undo`` is the call that
-    reverts the task, and ``undone`` says that it was made; a task that ``undoes`` another
-    one was added for that (0: it asks a person whether to)."""
+    reverts the task, and ``undone`` says that it was made: for a map, of all items that completed.
+    A task that ``undoes`` another one was added for that (0: it asks a person whether to)."""
 
     id: int
     label: str | None
@@ -189,6 +189,6 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         plan_id=task.plan_id,
         undo=spec.undo,
         undoes=spec.undoes,
-        undone=task.undo_task != 0 and is_undone(state, task),
+        undone=was_undone(state, task),
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

@@ -21,7 +21,6 @@ from planfold.planner import events as e
 from planfold.planner.outcomes import handle_executor_event
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import REPLANNING, Task, TaskStatus
-from planfold.planner.undo import how_to_undo
 
 Attempts = Mapping[int, tuple[int, int]]
 """Task and attempt of each event that dispatched one, by version."""
@@ -114,8 +113,7 @@ def _completed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | 
 def _failed(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent | None:
     """Whether a retry could have succeeded is read from whether there was one."""
     if isinstance(first.event, e.ClarificationRequested):  # an undo that failed
-        said = _between(first.event.question, how_to_undo(task, _MARK).question)
-        return None if said is None else c.TaskFailed(said, retryable=False)
+        return c.TaskFailed(first.event.error, retryable=False) if first.event.error else None
     error = _error(state, first.event)
     return None if error is None else c.TaskFailed(error, isinstance(first.event, e.RetryScheduled))
 

@@ -18,12 +18,14 @@ from planfold.planner.cancellation import blocking_parent
 from planfold.planner.events import (
     CancelRequested,
     CheckpointNamed,
+    ClarificationRequested,
     EndReported,
     PlanForked,
     PlanPaused,
     PlanRevised,
     PlanTagged,
     PlanUnpaused,
+    RetryScheduled,
     StepRecorded,
     StepStarted,
     TasksPlanned,
@@ -31,8 +33,8 @@ from planfold.planner.events import (
     TaskStatusUpdated,
     UndoPlanned,
 )
-from planfold.planner.graph import lane_of_items
 from planfold.planner.items import map_of
+from planfold.planner.lanes import lane_of_items
 from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
@@ -74,8 +76,8 @@ RUNS, ASKS = TaskStatus.Running, TaskStatus.NeedsClarification
 
 class PhaseSpan(msgspec.Struct, frozen=True):
     """A task in one phase, from ``start`` to ``end`` (seconds since the epoch; None: it lasts).
-    ``by``: the parent that ended the wait for parents; of an attempt, its number is
-    ``attempt``."""
+    ``by``: the parent that ended the wait for parents; of an attempt, its number is ``attempt``.
+    ``failed``: it is an attempt, or the items of a map, and ended so."""
 
     task_id: int
     phase: Phase
@@ -83,6 +85,7 @@ class PhaseSpan(msgspec.Struct, frozen=True):
     end: float | None
     by: int | None = None
     attempt: int = 0
+    failed: bool = False
 
     def seconds(self, now: float) -> float:
         """Its length; one that lasts counts up to ``now``."""
@@ -193,7 +196,8 @@ class Timeline:
             return _attempt(task, open_, end, envelope)
         if open_.phase in (PARENTS, PAUSE, RETRY, WORKER):
             return self._planned(task, open_, end, envelope)
-        return iter([PhaseSpan(task.id, open_.phase, open_.start, end)])
+        failed = open_.phase is ITEMS and _has_failed(task, envelope)
+        return iter([PhaseSpan(task.id, open_.phase, open_.start, end, failed=failed)])
 
     def _planned(
         self, task: Task, open_: _Open, end: float, envelope: Envelope | None
@@ -336,9 +340,26 @@ def _attempt(
             return
         yield PhaseSpan(task.id, WORKER, start, began, attempt=number)
     stopping = min(max(open_.stopping_at or end, began), end)
-    yield PhaseSpan(task.id, RUNNING, began, stopping, attempt=number)
+    failed = _has_failed(task, envelope)
+    yield PhaseSpan(task.id, RUNNING, began, stopping, attempt=number, failed=failed)
     if open_.stopping_at:
         yield PhaseSpan(task.id, STOPPING, stopping, end, attempt=number)
+
+
+def _has_failed(task: Task, envelope: Envelope | None) -> bool:
+    """Whether an attempt, or a map, ends with this event because it failed. One that undoes
+    another task asks a person then."""
+    event = None if envelope is None else envelope.event
+    if getattr(event, "task_id", None) != task.id:
+        return False
+    match event:
+        case RetryScheduled():
+            return True
+        case TaskStatusUpdated():
+            return event.status is TaskStatus.Failed
+        case ClarificationRequested():
+            return bool(event.error)
+    return False
 
 
 def _lasted(span: PhaseSpan) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from planfold.readmodels.graph_picture import node_name, status_words
-from planfold.readmodels.labels import clean, duration, fit
+from planfold.readmodels.labels import clean, duration, fit, shown_as
 from planfold.readmodels.layout import Layout, Node
 from planfold.readmodels.ledger import Ledger
 from planfold.readmodels.picture_style import box, line, words
@@ -110,7 +110,7 @@ class TimelinePicture:
                 continue
             right = x + width
         ran = sum(self._length(span) for span in spans if span.phase in _RAN)
-        status = self._timeline.state.tasks[task_id].status.value
+        status = shown_as(self._timeline.state, self._timeline.state.tasks[task_id])
         tail = status_words(status) + (f", ran {duration(ran)}" if ran else "")
         yield words(right + 6, middle + 4, tail, f"word {status}", ' font-size="11"')
 
@@ -194,6 +194,6 @@ def _running(times: Iterable[tuple[float, float]]) -> Sequence[tuple[float, int]
 def _statuses(timeline: Timeline, node: Node) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for spec in node.tasks:
-        status = timeline.state.tasks[spec.id].status.value
+        status = shown_as(timeline.state, timeline.state.tasks[spec.id])
         found[status] = found.get(status, 0) + 1
     return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -10,7 +10,7 @@ import msgspec
 from planfold.eventstore.queue import Lease, LimitState, TaskQueue, WorkerRecord
 from planfold.handler import is_within
 from planfold.planner.tasks import NodeKind, Task, TaskSpec
-from planfold.readmodels.reasons import Reason, ReasonKind, WorkerFit
+from planfold.readmodels.reason import Reason, ReasonKind, WorkerFit
 
 
 class QueueLook(NamedTuple):

@@ -20,7 +20,7 @@ from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import LOG, Basis, Letter
 from planfold.runtime.lookups import Lookups, confirmed, known_commands
-from planfold.runtime.mailbox import Mailbox
+from planfold.runtime.mailbox import WARY_COMMITS, Mailbox
 from planfold.runtime.mailboxes import Mailboxes
 from planfold.runtime.outbox import Outbox
 from planfold.runtime.slots import Slots, reserve
@@ -112,7 +112,7 @@ class Dispatcher:
                 self._hold(mailbox)
                 self._flush()
             handler = await mailbox.read(self._store, partly=partly)
-        elif not partly:
+        elif mailbox.unrated and not partly:
             mailbox.rate()
         if not mailbox.version:
             self._mailboxes.drop(mailbox)
@@ -124,19 +124,17 @@ class Dispatcher:
         """How long its appends took until they were durable."""
         return self._outbox.durations
 
-    async def fold(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
-        """A handler of the caller's own: what is in the log, from a snapshot where there is one."""
-        mailbox = Mailbox(aggregate, aggregate_id, lambda _: None)
-        mailbox.correlation_id = aggregate_id  # of what it decides: nothing
-        return await mailbox.load(self._store)
-
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
         """The state where all of it is durable and no other process has written since; None where
         the store has to be asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        if mailbox is None or mailbox.deciding or mailbox.open or mailbox.sent:
-            return None
-        return mailbox.handler if mailbox.version and mailbox.current(self._store) else None
+        return mailbox.handler if mailbox is not None and mailbox.settled(self._store) else None
+
+    def expect_others(self, aggregate: Aggregate, aggregate_id: str) -> None:
+        """Other processes are about to write to this stream."""
+        mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
+        if mailbox is not None:
+            mailbox.wary = WARY_COMMITS
 
     async def save_snapshots(self) -> None:
         """Save snapshots, so that the next reader of these streams need not fold them."""
@@ -158,7 +156,7 @@ class Dispatcher:
 
     def _decide_next(self, mailbox: Mailbox) -> None:
         self._undecided -= 1
-        if mailbox.contended and mailbox.durable:
+        if mailbox.wary and mailbox.unlock is None and mailbox.durable:
             self._lookups.start(mailbox, tuple(mailbox.waiting), self._lock(mailbox))
         else:
             self._decide_waiting(mailbox)
@@ -239,10 +237,8 @@ class Dispatcher:
     def _rest(self, mailbox: Mailbox) -> None:
         if mailbox.deciding:
             return
-        if mailbox.durable:
-            mailbox.unlock()
-            if mailbox.held:
-                mailbox.rest()
+        if (mailbox.held or mailbox.unlock) and mailbox.durable:
+            mailbox.rest()
         if mailbox.waiting:
             self._schedule(mailbox)
         elif mailbox.handler is not None and not mailbox.version:
@@ -275,19 +271,15 @@ class Dispatcher:
             self._outbox.flush(soon=self._undecided > 0)
 
     def _sent(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
-        """The store has answered."""
+        """The store has answered. After a fault, what was decided is decided again, on what the
+        log says now."""
         mailbox.sent = None
         if fault is not None:
-            self._failed(mailbox, commit, fault)
-            return
-        mailbox.committed(commit, self._store)
-        commit.succeed(self.slots)
-        if self._on_commit is not None:
-            self._on_commit(commit)
-        self._rest(mailbox)
-
-    def _failed(self, mailbox: Mailbox, commit: Commit, fault: BaseException) -> None:
-        """What was decided on it is decided again, on what the log says now."""
-        letters = commit.fail(fault)
-        mailbox.put_back([*letters, *mailbox.give_up()], alone=commit.alone)
+            letters = commit.fail(fault)
+            mailbox.put_back([*letters, *mailbox.give_up()], alone=commit.alone)
+        else:
+            mailbox.committed(commit, self._store)
+            commit.succeed(self.slots)
+            if self._on_commit is not None:
+                self._on_commit(commit)
         self._rest(mailbox)

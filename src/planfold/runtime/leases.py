@@ -201,7 +201,8 @@ class Leases:
         if most < 1 or slots.alone:
             return
         leases = await self._granted(most, "no")
-        self._share.claimed(len(leases))
+        here = {aggregate_id for aggregate_id, _ in self._running}
+        self._runner.expect_others(self._share.claimed(leases, here))
         self._full = len(leases) == most and not self._share.leaves
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)

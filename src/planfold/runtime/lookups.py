@@ -10,6 +10,8 @@ from typing import Any
 from planfold.deciding import KnownCommands
 from planfold.errors import Transient
 from planfold.eventstore.port import EventStore
+from planfold.handler import Handler
+from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Round
 from planfold.runtime.letter import Letter
 from planfold.runtime.mailbox import Mailbox
@@ -61,3 +63,10 @@ async def confirmed(store: EventStore, mailbox: Mailbox, decided: Round) -> bool
         return False
     decided.answer()
     return True
+
+
+async def folded(store: EventStore, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
+    """A handler of the caller's own: what is in the log, from a snapshot where there is one."""
+    mailbox = Mailbox(aggregate, aggregate_id, lambda _: None)
+    mailbox.correlation_id = aggregate_id  # of what it decides: nothing
+    return await mailbox.load(store)

@@ -60,12 +60,12 @@ class Mailbox:
         self.wary = 0  # commits until something may begin before its commit again
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
-        self._to_rate: asyncio.TimerHandle | None = None  # a state that was loaded
+        self.unrated: asyncio.TimerHandle | None = None  # a state that was loaded
         self._folds_all = False  # its snapshot turned out to be of no use
         self._alone_for = WARY_COMMITS  # commits since another process was seen to write here
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
-        self._unlock: Callable[[], None] | None = None
+        self.unlock: Callable[[], None] | None = None  # gives back the lock of the stream
         self._rested: asyncio.Event | None = None  # of those who wait for that
 
     @property
@@ -76,11 +76,6 @@ class Mailbox:
     @property
     def busy(self) -> bool:
         return self.deciding or not self.durable
-
-    @property
-    def contended(self) -> bool:
-        """Whether to take the lock of the stream before the next decision."""
-        return self.wary > 0 and self._unlock is None
 
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
         """The letters of the next round, and whether the log has to be read before they can be
@@ -123,17 +118,15 @@ class Mailbox:
         known here."""
         return self.generation == store.generation(self.aggregate_id)
 
-    async def lock(self, store: EventStore) -> None:
-        """Keep other processes from deciding on this stream until :meth:`unlock`: they do it at
-        the same time, and only one of them could commit it."""
-        if self._unlock is None:
-            self._unlock = await store.lock_stream(self.aggregate_id)
+    def settled(self, store: EventStore) -> bool:
+        """Whether the state is the log's, and nothing is being decided on it."""
+        return not self.busy and self.version > 0 and self.current(store)
 
-    def unlock(self) -> None:
-        """All that was decided is in the log, or given up."""
-        unlock, self._unlock = self._unlock, None
-        if unlock is not None:
-            unlock()
+    async def lock(self, store: EventStore) -> None:
+        """Keep other processes from deciding on this stream until :meth:`rest`: they do it at
+        the same time, and only one of them could commit it."""
+        if self.unlock is None:
+            self.unlock = await store.lock_stream(self.aggregate_id)
 
     async def read(self, store: EventStore, *, partly: bool = False) -> Handler[Any, Any]:
         """The state in the log, for a reader: without what is not committed yet. ``partly``: the
@@ -172,6 +165,9 @@ class Mailbox:
 
     def rest(self) -> None:
         """All that was decided is in the log, or given up."""
+        unlock, self.unlock = self.unlock, None
+        if unlock is not None:
+            unlock()
         self.held = False
         rested, self._rested = self._rested, None
         if rested is not None:
@@ -210,13 +206,13 @@ class Mailbox:
             self.correlation_id = metadata.correlation_id if metadata else ""
         self._keep(handler)
         self.handler = handler
-        self._to_rate = asyncio.get_running_loop().call_later(RATE_AFTER_S, self.rate)
+        self.unrated = asyncio.get_running_loop().call_later(RATE_AFTER_S, self.rate)
         return handler
 
     def rate(self) -> None:
         """Note the size of a state that was loaded, and whether its stream waits. That needs all of
         it, and so may take longer than to load it: a task that it was loaded for begins first."""
-        soon, self._to_rate = self._to_rate, None
+        soon, self.unrated = self.unrated, None
         if soon is None or self.handler is None:
             return
         soon.cancel()

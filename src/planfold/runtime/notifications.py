@@ -134,7 +134,7 @@ def _drafted(envelope: Envelope, state: PlannerState) -> Notification | None:
 def _approval(envelope: Envelope, state: PlannerState) -> Notification | None:
     if state.status is not PlanStatus.AwaitingApproval:
         return None
-    text = f"waits for approval of {len(state.tasks)} tasks"
+    text = f"waits for approval of {state.progress[1]} tasks"
     return _made(envelope, state, "approval", text, ("approve",))
 
 

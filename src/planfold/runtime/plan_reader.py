@@ -20,11 +20,11 @@ from planfold.planner.state import PlannerState
 from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
-from planfold.readmodels.plan_difference import PlanDifference, Side, plan_difference
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.lookups import folded
 from planfold.runtime.origins import base_of, history_of
 from planfold.runtime.plan_lists import plans_of
 from planfold.runtime.task_names import task_id_in
@@ -32,6 +32,7 @@ from planfold.runtime.task_names import task_id_in
 if TYPE_CHECKING:  # views are imported by the methods that make them: few programs need them all
     from planfold.readmodels.explanation import Explanation, Present
     from planfold.readmodels.ledger import Ledger
+    from planfold.readmodels.plan_difference import PlanDifference, Side
     from planfold.readmodels.plan_view import PlanView
     from planfold.readmodels.simulation import Simulation
     from planfold.readmodels.statistics import Statistics
@@ -113,7 +114,7 @@ class PlanReader:
         head = await self.store.head(plan_id)
         if head is None or head.stream_id != PLAN.stream_id or head.version <= LONG_LOG:
             return None
-        planner = await self.dispatcher.fold(STORED_PLAN, plan_id)
+        planner = await folded(self.store, STORED_PLAN, plan_id)
         assert isinstance(planner, Planner)
         schedule, status = planner.state.schedule, head.head.get("status")
         if isinstance(schedule, StoredSchedule) and status in STATUSES:
@@ -132,10 +133,14 @@ class PlanReader:
     ) -> PlanDifference:
         """How another plan, or the same one at another version or time, differs from this one: see
         :class:`PlanDifference`. Raises NotFound, CorruptLog."""
+        from planfold.readmodels.plan_difference import plan_difference
+
         one, other = await self._side(plan_id, at), await self._side(other_id, other_at)
         return plan_difference(one, other)
 
     async def _side(self, plan_id: str, at: int | datetime | None) -> Side:
+        from planfold.readmodels.plan_difference import Side
+
         state = (await self.fold(plan_id, at)).state
         return Side(state, await history_of(self.store, plan_id, state.version))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +53,11 @@ class Runner:
         self._files_dir = files_dir
         self.decline: Callable[[Lease], None]
         self.done: Callable[[Attempt], None]
+
+    def expect_others(self, plan_ids: Iterable[str]) -> None:
+        """Other workers run tasks of these plans too."""
+        for plan_id in plan_ids:
+            self._dispatcher.expect_others(PLAN, plan_id)
 
     async def run(self, attempt: Attempt) -> None:
         """Run an attempt and report it. ``attempt.to_release`` is None when it was reported;

@@ -10,10 +10,11 @@ what these tasks need.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Final
 
-from planfold.eventstore.queue import TaskQueue, WorkerRecord
+from planfold.eventstore.queue import Lease, TaskQueue, WorkerRecord
 from planfold.runtime.slots import Slots
 from planfold.runtime.worker_loop import EVERY_S
 
@@ -60,12 +61,17 @@ class WorkShare:
             return min(await self._divide(now, len(running)), self._slots.free)
         return min(self._slots.free, self._slots.wanted)
 
-    def claimed(self, count: int) -> None:
-        """So many were claimed. Where others had not taken them, nothing is left to them for a
-        while."""
-        if self._refused and count:
+    def claimed(self, leases: Sequence[Lease], here: Collection[str]) -> set[str]:
+        """These were claimed; ``here`` are the plans of the tasks that run here. Where others had
+        not taken them, nothing is left to them for a while. Returns the plans of which they
+        probably run tasks too, because this worker got several."""
+        if self._refused and leases:
             self._look_at += KEEP_S
             self.others = []
+        if not self.others:
+            return set()
+        got = Counter(lease.aggregate_id for lease in leases)
+        return {plan_id for plan_id, count in got.items() if count > 1 or plan_id in here}
 
     async def _look(self, now: float, running: Collection[RouteAndTool]) -> bool:
         """At the other workers, unless that was a moment ago."""

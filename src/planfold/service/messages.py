@@ -101,9 +101,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan in a list. ``total`` and ``completed`` count tasks; times are seconds since the
-    epoch. A fork has its ``origins``. Where the entry of the plan was damaged, ``status`` is null;
-    the plan itself can be read from its log."""
+    """A plan in a list. ``total`` and ``completed`` count tasks and items, without those that a
+    revision superseded and those that undo others; times are seconds since the epoch. A fork has
+    its ``origins``. Where the entry of the plan was damaged, ``status`` is null; the plan itself
+    can be read from its log."""
 
     id: str
     title: str

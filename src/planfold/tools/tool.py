@@ -20,7 +20,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     ordinary character (scripts); ``$`` references are never looked for there. ``server`` is the
     identity of the MCP server that offers it; approvals hold for that one only. ``vouched``
     says that the operator trusts that server's description of it. ``result_fields`` are all fields
-    that the result can have, where they are known; conditions are checked against them. ``limits``
+    that the result can have, where they are known; references are checked against them. ``limits``
     are names of shared limits that its tasks are under.
 
     Example:

@@ -37,7 +37,6 @@ class StreamLocks:
         holding = loop.create_task(self._hold(aggregate_id, granted, over))
         self._holding.add(holding)
         holding.add_done_callback(self._holding.discard)
-        holding.add_done_callback(lambda _: granted.done() or granted.set_result(False))
         if await granted:
             return over.set
         self._not_before = loop.time() + WITHOUT_S
@@ -67,6 +66,10 @@ class StreamLocks:
                         await over.wait()
             await session.rows("unlock_stream", key, timeout=STATEMENT_S)
 
-        with suppress(Exception):  # nothing depends on it
-            async with self._one:
-                await self._readers.run(hold, again=False)
+        try:
+            with suppress(Exception):  # nothing depends on it
+                async with self._one:
+                    await self._readers.run(hold, again=False)
+        finally:
+            if not granted.done():
+                granted.set_result(False)

@@ -213,6 +213,7 @@ def _decide(
     db: str | None,
 ) -> int:
     from planfold.cli.access import person, plan_in, plans_at, run_async
+    from planfold.cli.undo_text import runs_again
     from planfold.planner.items import id_text
     from planfold.planner.tasks import TaskStatus
 
@@ -223,12 +224,14 @@ def _decide(
         async with plans_at(db) as app:
             found = await plan_in(app, words, f"name the task: planfold {name} {{}} TASK")
             task_id = await app.task_id(found, words[-1])
+            state = (await app.planner(found)).state
+            more = runs_again(state, state.tasks[task_id])
             new = await decide(app, found, task_id, person())
             task = (await app.planner(found)).state.tasks[task_id]
             stopping = task.status is TaskStatus.Running
             said = f"is {became[0]} once its attempt has ended" if stopping else f"was {became[0]}"
             said = said if new or stopping else f"was {became[1]}"
-            said = f"Task {id_text(task_id)} {said}"
+            said = f"Task {id_text(task_id)} {said}{more if new else ''}"
             return await tell(app, found, said, as_json=as_json, db=db)
 
     return run_async(run())

@@ -324,6 +324,7 @@ def retry_command(words: tuple[str, ...], chosen: Filter, as_json: bool, db: str
     planfold resume plan-3f9a
     """
     from planfold.cli.access import plan_in, plans_at, run_async
+    from planfold.cli.undo_text import runs_again
     from planfold.planner.items import id_text
     from planfold.planner.tasks import PlanStatus
 
@@ -338,9 +339,11 @@ def retry_command(words: tuple[str, ...], chosen: Filter, as_json: bool, db: str
                 return await decide_each(app, chosen, plans, "Retry", partial(_retry_all, app))
             found = await plan_in(app, words, "name the task: planfold retry {} TASK")
             task_id = await app.task_id(found, words[-1])
+            state = (await app.planner(found)).state
+            more = runs_again(state, state.tasks[task_id])
             again = await app.retry(found, task_id)
             said = (
-                f"Task {id_text(task_id)} is planned again"
+                f"Task {id_text(task_id)} is planned again{more}"
                 if again
                 else f"Task {id_text(task_id)} is already planned"
             )

@@ -69,19 +69,19 @@ def graph_command(
 
 async def _drawn(app: PlanForking, plan_id: str, form: Form) -> str:
     from planfold.readmodels.dot import dot
-    from planfold.readmodels.labels import labelled
+    from planfold.readmodels.labels import labelled, shown_as
 
     if form != "dot":
         return await app.picture(plan_id, form)
     fold = await app.fold(plan_id)
     tasks = fold.state.written().values()
-    statuses = {task.id: task.status.value for task in tasks}
+    statuses = {task.id: shown_as(fold.state, task) for task in tasks}
     return dot(fold.state.title or plan_id, labelled(task.spec for task in tasks), statuses) + "\n"
 
 
 def _print(fold: PlanFold, *, as_json: bool) -> None:
     from planfold.cli.terminal import Paper, clean, print_json
-    from planfold.readmodels.labels import labelled
+    from planfold.readmodels.labels import labelled, shown_as
     from planfold.readmodels.layout import Layout
 
     tasks = fold.state.written()
@@ -103,7 +103,7 @@ def _print(fold: PlanFold, *, as_json: bool) -> None:
         print_json(nodes)
         return
     layout, paper = Layout(labelled(task.spec for task in tasks.values())), Paper()
-    statuses = {task_id: task.status.value for task_id, task in tasks.items()}
+    statuses = {task_id: shown_as(fold.state, task) for task_id, task in tasks.items()}
     lines: list[Line] = [[(clean(fold.state.title or fold.plan_id), "bold")]]
     lines += _lines(layout, statuses, paper.width)
     paper.lines(lines, width=paper.width)

@@ -256,7 +256,7 @@ class Candidates:
                 wanted = read_condition(draft.when).references.values()
                 names |= dict.fromkeys(reference.target for reference in wanted)
         if draft.for_each is not None:
-            listed = whole_reference(draft.for_each.strip())
+            listed = whole_reference(str(draft.for_each).strip())
             names |= {} if listed is None else {listed.target: None}
             names = {name: None for name in names if name not in ITEM}
         names.pop(OCCURRENCE, None)  # the time that the plan runs for

@@ -23,7 +23,7 @@ from planfold.drafting.text.directives import (
     take_directives,
 )
 from planfold.drafting.text.doubts import add_doubts
-from planfold.drafting.text.front import front_parameters, front_undo
+from planfold.drafting.text.front import read_front_matter
 from planfold.drafting.text.inline import Inline
 from planfold.drafting.text.items import take_box, without_number
 from planfold.drafting.text.markdown import (
@@ -80,10 +80,10 @@ def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
     titled = heading is not None and (heading.level == 1 or front is None)
     numbered = heading is not None and without_number(heading.text) is not None
     root, notes = outline(blocks, heading if titled and not numbered else None, known_tools)
-    params, undo = front_parameters(text, faults), front_undo(text, faults)
-    if (params or undo) and matter is not None:  # it is converted
+    said = read_front_matter(text, faults)
+    if said.says_something and matter is not None:  # it is converted
         notes = [note for note in notes if note != matter.text]
-    order = Order(root, (OCCURRENCE, PARAMS) if params else (OCCURRENCE,))
+    order = Order(root, (OCCURRENCE, PARAMS) if said.params else (OCCURRENCE,))
     answers = Answers(order.entries, text)
     tasks = [_task(entry, order, answers) for entry in order.entries]
     add_doubts(root, order, tasks, known_tools, faults)
@@ -96,8 +96,7 @@ def _read(text: str, known_tools: Collection[str], faults: Faults) -> PlanDraft:
         title=_title(blocks, heading if titled else None, front),
         goal=text.replace("\0", "\ufffd"),
         notes=[*notes, *_comments(text)],
-        params=params,
-        undo=undo,
+        **said._asdict(),
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NESTING = 100  # deeper than a person writes; bounds the recursion of parser and drafter
 
 _FRONT_MATTER = re.compile(
-    r"---[ \t]*\n(?=[\w-]+[ \t]*:)(?:.*\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)"
+    r"---[ \t]*\n(?=[\"']?[\w-]+[\"']?[ \t]*:)(?:.*\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)"
 )
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 # A link of a site generator: [name]({% link page.md %}#place).

@@ -9,7 +9,7 @@ import { Deed } from "./decisions.js";
 import { FanOut } from "./fan_out.js";
 import { ForkButton } from "./fork.js";
 import { get } from "./requests.js";
-import { Status, clock, commandOf, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain, waitWords } from "./words.js";
+import { Status, clock, commandOf, duration, idText, kindOf, mapWords, nameOf, phaseWord, plain, shownAs, waitWords } from "./words.js";
 
 const OPEN = new Set(["planned", "running", "needs_clarification"]);
 const AGAIN = new Set(["failed", "cancelled", "skipped"]);
@@ -52,7 +52,7 @@ export function Details({ plan, id, task, at, version, events, timeline, status,
     <section class="details" aria-label="Task ${plain(nameOf(task))}">
       <header class="details-head">
         <h2>${plain(nameOf(task))}</h2>
-        <${Status} of=${task.status} />
+        <${Status} of=${shownAs(task)} />
         ${task.superseded && html`<span class="dim">superseded</span>`}
         <button type="button" class="close" aria-label="Close the details" onClick=${() => onSelect(null)}>×</button>
       </header>

@@ -3,7 +3,7 @@
 
 import { html, useMemo, useSignal } from "./html.js";
 import { Rows, rowId } from "./rows.js";
-import { FIRST_SEEN, Status, countsOf, markOf, nameOf, plain, wordOf } from "./words.js";
+import { FIRST_SEEN, Status, countsOf, markOf, nameOf, plain, shownAs, wordOf } from "./words.js";
 
 const ROW = 26;
 const MOST_ROWS = 8; // in sight
@@ -18,7 +18,7 @@ export function FanOut({ tasks, what, selected, onSelect }) {
   const present = FIRST_SEEN.filter((each) => counts.has(each));
   const wanted = counts.has(status.value) ? status.value : "";
   const found = useMemo(
-    () => (wanted ? tasks.filter((task) => task.status === wanted) : tasks),
+    () => (wanted ? tasks.filter((task) => shownAs(task) === wanted) : tasks),
     [tasks, wanted],
   );
   const shown = found.findIndex((task) => task.id === selected);
@@ -49,7 +49,7 @@ function Line({ task, index, what, onSelect, chosen }) {
     <div class=${chosen ? "row is-chosen" : "row"} style=${{ top: `${index * ROW}px`, height: `${ROW}px` }}
         role="option" id=${rowId(what, index)} aria-selected=${chosen} data-task=${task.id}
         onClick=${() => onSelect(task.id)}>
-      <${Status} of=${task.status} word=${false} />
+      <${Status} of=${shownAs(task)} word=${false} />
       <span class="fan-out-name">${plain(nameOf(task))}</span>
       <span class="fan-out-text dim">${plain(task.note || task.error || task.description)}</span>
     </div>`;

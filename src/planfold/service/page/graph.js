@@ -3,7 +3,7 @@
 
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { pausedBefore } from "./by_hand.js";
-import { FIRST_SEEN, Status, counted, countsOf, mapOf, markOf, nameOf, plain, wordOf } from "./words.js";
+import { FIRST_SEEN, Status, counted, countsOf, mapOf, markOf, nameOf, plain, shownAs, wordOf } from "./words.js";
 
 const SCALES = [0.35, 0.5, 0.7, 0.85, 1];
 const LEAST = 0.8; // below it, texts are too small to read at a glance
@@ -190,7 +190,7 @@ function Node({ node, width, tasks, critical, onSelect, chosen, dim, entry }) {
   ].filter(Boolean).join(" ");
   const [task] = own;
   const pauses = pausedBefore(own).length > 0;
-  const first = own.find((each) => each.status === status) || task; // the one to look at
+  const first = own.find((each) => shownAs(each) === status) || task; // the one to look at
   return html`
     <button type="button" class=${kind} style=${place} tabindex=${entry ? 0 : -1}
         aria-pressed=${chosen} data-task=${task.id} title=${plain(task.description)} onClick=${() => onSelect(first.id)}>

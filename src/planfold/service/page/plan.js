@@ -96,10 +96,10 @@ function Board({ id, state, view, tasks, selected, select, at, travel }) {
 }
 
 function Head({ id, view, tasks, present, changes }) {
-  const those = view.tasks.filter((task) => !task.superseded).flatMap((task) => [task, ...task.items]);
+  const those = view.tasks.filter((task) => !task.superseded && task.undoes === null).flatMap((task) => [task, ...task.items]);
   const counts = countsOf(those);
   const total = those.length;
-  const done = counts.get("completed") || 0;
+  const done = those.filter((task) => task.status === "completed").length;
   return html`
     <header class="plan-head">
       <div class="plan-title">

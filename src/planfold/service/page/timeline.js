@@ -3,7 +3,7 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Rows, rowId } from "./rows.js";
 import { timeScale } from "./time_scale.js";
-import { FIRST_SEEN, Status, countsOf, duration, mapOf, markOf, nameOf, phaseWord, plain } from "./words.js";
+import { FIRST_SEEN, Status, countsOf, duration, mapOf, markOf, nameOf, phaseWord, plain, shownAs } from "./words.js";
 
 const ROW = 24;
 const HIGH_ROW = 34; // where all rows have room
@@ -122,19 +122,18 @@ function Row({ index, height, row, scale, end, tasks, onSelect, chosen }) {
       <span class="track">
         ${scale.gaps.map((gap) => html`<span class="gap" key=${gap.left}
           style=${{ left: `${gap.left}px`, width: `${gap.width}px` }}></span>`)}
-        ${segments.map(({ span, share }, number) => html`<${Segment} key=${number} ...${{ span, share, scale, end, task }} />`)}
+        ${segments.map(({ span, share }, number) => html`<${Segment} key=${number} ...${{ span, share, scale, end }} />`)}
         <span class="tail" style=${{ left: `${last + 6}px` }}>
           ${fan ? html`<span class="dim">${duration(ran)} in all</span>`
-            : html`<${Status} of=${task.status} word=${!ran} />${ran > 0 && html` <span class="dim">${duration(ran)}</span>`}`}
+            : html`<${Status} of=${shownAs(task)} word=${!ran || task.undone} />${ran > 0 && html` <span class="dim">${duration(ran)}</span>`}`}
         </span>
       </span>
     </div>`;
 }
 
-function Segment({ span: [, phase, from, to, attempt], share, scale, end, task }) {
+function Segment({ span: [, phase, from, to, attempt, failed], share, scale, end }) {
   const left = scale.at(from);
   const width = Math.max(scale.at(to ?? end) - left, RAN.has(phase) ? 2 : 1);
-  const failed = attempt < task.attempt || (attempt === task.attempt && task.status === "failed");
   const kind = QUEUED.has(phase) ? "is-queued" : phase === "stopping" ? "is-stopping"
     : phase === "running" || phase === "items" ? (to === null ? "is-running" : failed ? "is-failed" : "is-ran") : "is-waiting";
   const many = attempt > 1 ? `, attempt ${attempt}` : "";

@@ -10,6 +10,7 @@ const MARKS = {
   failed: "✗",
   cancelled: "⊘",
   skipped: "–",
+  undone: "↺",
   awaiting_approval: "!",
   awaiting_answer: "?",
   paused: "‖",
@@ -17,12 +18,15 @@ const MARKS = {
 };
 /** Of a fan-out, the first of these that one of its tasks has is the one to look at. */
 export const FIRST_SEEN = [
-  "failed", "needs_clarification", "running", "cancelled", "skipped", "planned", "completed",
+  "failed", "needs_clarification", "running", "cancelled", "skipped", "planned", "undone", "completed",
 ];
-/** How many tasks have each status. @param {any[]} tasks @returns {Map<string, number>} */
+/** What a task is shown as: its status, or that it was undone. @param {any} task @returns {string} */
+export const shownAs = (task) => (task.undone ? "undone" : task.status);
+
+/** How many tasks are shown as each of these. @param {any[]} tasks @returns {Map<string, number>} */
 export function countsOf(tasks) {
   const counts = new Map();
-  for (const { status } of tasks) counts.set(status, (counts.get(status) || 0) + 1);
+  for (const task of tasks) counts.set(shownAs(task), (counts.get(shownAs(task)) || 0) + 1);
   return counts;
 }
 
