@@ -61,7 +61,6 @@ class Leases:
         self._surplus: deque[Lease] = deque()  # claimed, but commits took their places first
         self._barred: set[str] = set()  # plans that cannot be worked on here
         self._entered = self._doubt = False
-        self._fresh = True  # it has never left, so it holds nothing that is not renewed in time
         self._full = False  # the last claim left tasks behind
         self._opens_in = EVERY_S  # seconds after which a limit may give a task a place
         self._renewed_at = 0.0, 0.0  # loop time and the store's clock
@@ -85,7 +84,7 @@ class Leases:
         loop = asyncio.get_running_loop()
         self._note_standstill(loop.time())
         if self._last_round is None:
-            self._renewed_at = loop.time(), self._store.clock() if self._fresh else 0.0
+            self._renewed_at = loop.time(), 0.0
         give_up_at = self._renewed_at[0] + GIVE_UP_RENEWING_S
         try:
             async with asyncio.timeout_at(max(give_up_at, loop.time() + SHORTEST_TRY_S)):
@@ -392,6 +391,6 @@ class Leases:
                 await self._give_back()
                 await self._compare(self._queue.renew)
         finally:
-            self._entered = self._stopping = self._fresh = False  # it may be entered again
+            self._entered = self._stopping = False  # it may be entered again
             self._last_round = None
             await asyncio.wait_for(self._queue.leave(self._owner), REPORT_S)
