@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -453,18 +454,18 @@ async def test_processes_that_write_to_one_stream_take_turns_after_a_conflict(
 ) -> None:
     monkeypatch.setattr(stream_lock, "WAIT_S", PATIENCE_S)
     await bench.store.queue.enter(WorkerRecord("worker"))  # makes the folder of the lock
+    for store in bench.stores:
+        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell
     lost: list[int] = []  # how many of the two knew that the other one writes
-    sent = Dispatcher._sent
 
-    def observed(
-        dispatcher: Dispatcher, mailbox: Mailbox, commit: Commit, fault: BaseException | None
-    ) -> None:
+    def observed(mailbox: Mailbox, commit: Commit, fault: BaseException | None, sent: Any) -> None:
         if fault is not None:
             both = [each._mailboxes["tally", "t"] for each in (bench.here, bench.there)]
             lost.append(sum(mailbox.wary > 0 for mailbox in both))
-        sent(dispatcher, mailbox, commit, fault)
+        sent(mailbox, commit, fault)
 
-    monkeypatch.setattr(Dispatcher, "_sent", observed)
+    for each in (bench.here, bench.there):
+        monkeypatch.setattr(each._outbox, "_sent", partial(observed, sent=each._sent))
 
     async def add(send: Callable[[int], Awaitable[Any]]) -> None:
         for _ in range(40):
@@ -473,7 +474,7 @@ async def test_processes_that_write_to_one_stream_take_turns_after_a_conflict(
     await asyncio.gather(add(bench.add), add(bench.add_there))
     assert await bench.total() == 160
     assert lost
-    assert 2 not in lost
+    assert lost.count(2) <= 2  # what each had sent before it knew
 
 
 @pytest.mark.parametrize(("note", "saved"), [("", None), ("waiting", 4), ("ended", None)])

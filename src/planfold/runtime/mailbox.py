@@ -65,7 +65,7 @@ class Mailbox:
         self._alone_for = WARY_COMMITS  # commits since another process was seen to write here
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
-        self.unlock: Callable[[], None] | None = None  # gives back the lock of the stream
+        self.unlock: Callable[[], None] | None = None  # releases the lock of the stream
         self._rested: asyncio.Event | None = None  # of those who wait for that
 
     @property
