@@ -7,7 +7,6 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from planfold import projects
 from planfold.errors import CommandRejected, NotFound
 from planfold.handler import Enqueue, Outlook, QueueChange, Settle, Signal, StreamPhase
 from planfold.planner import answers, by_hand, cancellation, names, pauses, revisions
@@ -129,7 +128,7 @@ class Planner(PlanMemory):
         elif self.state.parent is not None and owes_end(self.state):
             due = (self.state.updated_at, self.state.updated_at)
         due_at, due_since = due or (None, 0.0)
-        head, size = _head(self.state), _size(self.state)
+        head, size = self.state.head(), _size(self.state)
         phase = _phase(self.state, head["status"])
         return Outlook(None, due_at, queue, head, size, phase, due_since)
 
@@ -212,32 +211,6 @@ def _runs(state: PlannerState, task_id: int) -> bool:
     return task.status is RUNNING
 
 
-def _head(state: PlannerState) -> dict[str, Any]:
-    """Title, status and counts, a priority and a project that are not the default, tags, how many
-    break-points there are, the origins of a fork, and the parent of a sub-plan."""
-    (completed, total), config = state.progress, state.config
-    head: dict[str, Any] = {
-        "title": state.title,
-        "status": str(state.status),
-        "total": total,
-        "completed": completed,
-        "questions": len(state.questions),
-    }
-    if state.origins:
-        head["origins"] = [plan_id for plan_id, _ in state.origins]
-    if state.parent is not None:
-        head["parent"] = state.parent.plan_id
-    if config.priority:
-        head["priority"] = config.priority
-    if config.project != projects.DEFAULT:
-        head["project"] = config.project
-    if state.tags:
-        head["tags"] = list(state.tags)
-    if state.breakpoints:
-        head["breakpoints"] = len(state.breakpoints)
-    return head
-
-
 def _phase(state: PlannerState, status: str) -> StreamPhase:
     if state.outcome is not None:
         return "ended"
@@ -258,7 +231,7 @@ def _initialize(state: PlannerState, command: Initialize) -> Iterator[Event]:
     if missing := sorted({*command.pause_before} - {spec.id for spec in command.tasks}):
         raise CommandRejected(f"pause_before names task {missing[0]}, which the plan does not have")
     revision_hash = hash_revision(command.tasks)
-    if not state.initialized:
+    if not state.revision_hash:
         yield TasksPlanned(
             command.title,
             command.goal,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from planfold import projects
 from planfold.errors import CorruptLog
 from planfold.planner.budget import Budget, Spend, total
 from planfold.planner.config import PlannerConfig
@@ -97,6 +98,32 @@ class PlannerState(msgspec.Struct, dict=True):
             return question.deadline if question.default is not None else None
         task = self.tasks.get(task_id)
         return task.until if task is not None and task.waits else None
+
+    def head(self) -> dict[str, Any]:
+        """What lists show of it: title, status and counts, a priority and a project that are not
+        the default, tags, how many break-points there are, the origins of a fork, and the parent
+        of a sub-plan."""
+        (completed, total), config = self.progress, self.config
+        head: dict[str, Any] = {
+            "title": self.title,
+            "status": str(self.status),
+            "total": total,
+            "completed": completed,
+            "questions": len(self.questions),
+        }
+        if self.origins:
+            head["origins"] = [plan_id for plan_id, _ in self.origins]
+        if self.parent is not None:
+            head["parent"] = self.parent.plan_id
+        if config.priority:
+            head["priority"] = config.priority
+        if config.project != projects.DEFAULT:
+            head["project"] = config.project
+        if self.tags:
+            head["tags"] = list(self.tags)
+        if self.breakpoints:
+            head["breakpoints"] = len(self.breakpoints)
+        return head
 
     @property
     def initialized(self) -> bool:

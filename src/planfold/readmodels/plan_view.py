@@ -189,6 +189,6 @@ def _task_view(task: Task, state: PlannerState) -> TaskView:
         plan_id=task.plan_id,
         undo=spec.undo,
         undoes=spec.undoes,
-        undone=was_undone(state, task),
+        undone=spec.undo is not None and was_undone(state, task),
         items=[_task_view(item, state) for item in items_of(state, task)] if task.elements else [],
     )

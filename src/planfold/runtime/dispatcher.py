@@ -15,7 +15,6 @@ from planfold.errors import NotFound
 from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.handler import Handler, Metadata
-from planfold.readmodels.histogram import Histogram
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
 from planfold.runtime.letter import LOG, Basis, Letter
@@ -43,6 +42,7 @@ class Dispatcher:
         self.slots: list[Slots] = []
         self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
         self._outbox = Outbox(store, self._sent)
+        self.append_durations = self._outbox.durations  # of its appends, until they were durable
         self._lookups = Lookups(self._decided)
 
     async def send(
@@ -119,11 +119,6 @@ class Dispatcher:
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
 
-    @property
-    def append_durations(self) -> Histogram:
-        """How long its appends took until they were durable."""
-        return self._outbox.durations
-
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
         """The state where all of it is durable and no other process has written since; None where
         the store has to be asked."""
@@ -138,8 +133,7 @@ class Dispatcher:
 
     async def save_snapshots(self) -> None:
         """Save snapshots, so that the next reader of these streams need not fold them."""
-        saving = [mailbox.save_snapshot(self._store) for mailbox in self._mailboxes.values()]
-        await asyncio.gather(*saving, return_exceptions=True)
+        await self._mailboxes.save_snapshots(self._store)
 
     def _mailbox(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
         key = (aggregate.stream_id, aggregate_id)

@@ -47,7 +47,7 @@ async def known_commands(
     None where one of them begins a fork: they have to be decided one by one."""
     if mailbox.wary or not mailbox.current(store):
         await mailbox.load(store, letters)
-    if mailbox.begins_with_one_of(letters):
+    if not mailbox.version and mailbox.begins_with_one_of(letters):
         return None
     return {
         letter.command_id: await store.find_command(letter.command_id)

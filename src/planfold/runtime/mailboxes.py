@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 
+from planfold.eventstore.port import EventStore
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.mailbox import Mailbox
 
@@ -32,6 +34,11 @@ class Mailboxes(OrderedDict[tuple[str, str], Mailbox]):
             key = (mailbox.aggregate.stream_id, mailbox.aggregate_id)
             if self.get(key) is mailbox:
                 self._forget(key, mailbox)
+
+    async def save_snapshots(self, store: EventStore) -> None:
+        """Save those of all states that have grown enough."""
+        saving = [mailbox.save_snapshot(store) for mailbox in self.values()]
+        await asyncio.gather(*saving, return_exceptions=True)
 
     def _grew(self, size: int) -> None:
         self._bytes += size
