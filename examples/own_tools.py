@@ -1,4 +1,6 @@
-"""Tools of one's own, and a plan that calls them: ``planfold run --tools own_tools order.yaml``.
+"""Tools of one's own, and a plan that calls them: ``python own_tools.py``.
+
+Other plans call them with ``--tools own_tools``: ``planfold tools price --tools own_tools``.
 
 ``charge`` shows how to declare a side effect: it is ``keyed``, so planfold may run it again
 after a crash, and every attempt passes the same key to the payment service. ``ship`` keeps

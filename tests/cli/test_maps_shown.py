@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from command_line import called, shown
 
+import planfold
+from planfold.cli.report import plan_lines
+from planfold.cli.situation import situation_of
+from planfold.testing import ManualClock
+
 OF_MAP = 'for_each="$parcels" on_item_failure=continue item_label="$item.to"'
 PLAN = f"""# Post
 
@@ -97,3 +102,18 @@ def test_the_text_of_an_element_names_no_task(monkeypatch: pytest.MonkeyPatch) -
     assert asking == [1, 3, 4, 5]
     assert "task 3 has no open question" in called("answer", found, "go", "yes", code=2)
     assert "has no task 'same'" in called("answer", found, "same", "yes", code=2)
+
+
+async def test_the_wait_for_an_answer_is_no_run_time_of_a_map() -> None:
+    clock = ManualClock()
+    text = '1. Run `echo $item` {#say effect=safe for_each="[1, 2]" max_items=1}'
+    async with planfold.open_app("sqlite:///:memory:", clock=clock) as app:
+        plan_id = await app.submit(text, approved_by="ada")
+        assert (await app.run(plan_id)).status == "awaiting_answer"
+        clock.advance(600.0)
+        await app.answer(plan_id, "say", "go on", by="ada")
+        assert (await app.run(plan_id)).status == "completed"
+        lines = plan_lines(await situation_of(app, plan_id), 100)
+    texts = ["".join(str(span[0]) for span in line) for line in lines]
+    [of_map] = [text for text in texts if "1 say: " in text]
+    assert of_map.endswith(" 0.0 s")

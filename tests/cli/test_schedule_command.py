@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,12 @@ def test_a_schedule_is_added_shown_run_and_removed() -> None:
     assert (plan["id"], plan["status"]) == ("nightly-run-1", "completed")
     assert plan["tasks"][0]["result"]["stdout"].strip() == "you"
     assert json.loads(called("list", "--tag", "schedule=nightly", "--json"))[0]["id"] == plan["id"]
+    [occurrence] = re.findall(r'"occurrence":\s*"(.*?)"', called("log", plan["id"], "--json"))[:1]
+    assert not occurrence.endswith("Z")  # it is in the time zone of the schedule
     assert shown(plan["id"])["schedule"]["name"] == "nightly"
-    assert "by the schedule nightly, for " in called("show", plan["id"])
-    assert "by the schedule nightly, for " in called("why", plan["id"])
+    assert shown(plan["id"])["schedule"]["occurrence"] == occurrence
+    assert f"by the schedule nightly, for {occurrence}" in called("show", plan["id"])
+    assert f"by the schedule nightly, for {occurrence}" in called("why", plan["id"])
     assert "1 plan: planfold list --tag schedule=nightly" in called("schedule", "show", "nightly")
 
     assert called("schedule", "pause", "nightly", "--reason", "x") == "Paused: nightly\n"

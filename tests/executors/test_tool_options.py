@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import planfold
 from planfold.errors import ConfigurationError
+from planfold.executors.declaration import OPTIONS
 from planfold.executors.python import PythonTool
 from planfold.planner.tasks import Effect, RetryPolicy
 
@@ -94,3 +97,10 @@ def test_with_extra_arguments_any_of_them_may_be_literal() -> None:
         pass
 
     assert run.tool.literal == {"script"}
+
+
+def test_the_page_has_every_option() -> None:
+    page = Path(__file__).parents[2] / "docs/howto/executors.md"
+    _, _, behind = page.read_text(encoding="utf-8").partition("`@tool(...)` takes these options.")
+    table = behind.partition("\n### ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(OPTIONS)

@@ -56,7 +56,9 @@ async def test_a_failed_plan_is_undone_and_made_again(each_database: str) -> Non
         ended = [x.event.task_id for x in await app.log.read() if _completes(x, (1, 2))]
         assert order == [tuple(reversed(ended))]
         [reason] = (await app.why(plan_id, "a")).reasons
-        assert (reason.kind, plan.task(reason.by[0]).undoes) == ("undone", plan.task("a").id)
+        undo = plan.task(reason.by[0])
+        assert (reason.kind, undo.undoes) == ("undone", plan.task("a").id)
+        assert reason.since == undo.finished_at
 
         assert await app.retry(plan_id, "last")
         plan = await app.run(plan_id)

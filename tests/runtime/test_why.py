@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -462,3 +463,10 @@ def test_every_kind_has_a_test() -> None:
     folder = Path(__file__).parent
     source = "".join((folder / f"test_{name}.py").read_text() for name in ("why", "undoing"))
     assert [kind for kind in ReasonKind if f'"{kind.value}"' not in source] == []
+
+
+def test_the_page_has_every_kind_of_reason() -> None:
+    page = Path(__file__).parents[2] / "docs/howto/explaining.md"
+    _, _, behind = page.read_text(encoding="utf-8").partition("| kind | what it means |")
+    rows = re.findall(r"^\| (`.*?`) \|", behind.partition("\n\n")[0], re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(ReasonKind)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from planfold.planner.graph import blocks
+from planfold.planner.maps import items_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus
 from planfold.planner.undo import undo_counts, undone_items
@@ -76,7 +77,14 @@ def _completed(state: PlannerState, task: Task) -> list[Reason]:
     said = f"was undone: {undone:,} of {completed:,} items that completed"
     said = f"was undone by {names_in(state, by)}" if by else said
     remedy = "retry a task that did not complete: what was undone runs again"
-    return [reason_of(ReasonKind.Undone, task, said, _once_undone(state, remedy), by=by)]
+    reason = reason_of(ReasonKind.Undone, task, said, _once_undone(state, remedy), by=by)
+    return [msgspec.structs.replace(reason, since=_undone_at(state, task))]
+
+
+def _undone_at(state: PlannerState, task: Task) -> float | None:
+    """When the last of what was undone of a task was undone."""
+    undone = (each for each in (task, *items_of(state, task)) if is_undone(state, each))
+    return max((state.tasks[each.undo_task].finished_at for each in undone), default=0.0) or None
 
 
 def _signal_of(task: Task) -> str | None:

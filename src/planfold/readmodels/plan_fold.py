@@ -7,6 +7,7 @@ from planfold.eventstore.envelope import Envelope, Undecoded
 from planfold.planner.dispatch import summary_of
 from planfold.planner.events import (
     ClarificationReceived,
+    MapExpanded,
     PlanApproved,
     PlanSummary,
     TaskDispatched,
@@ -24,10 +25,10 @@ class PlanFold:
 
     ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
     by task id; ``began_at`` is when the attempt that a task ended with began to run, where the log
-    says it. ``by_answer`` are the tasks that a person's answer completed: how long they ran is not
-    known. ``approved`` holds the tasks as they were approved last. ``base`` is a state to
-    begin with, which belongs to the fold from then on: that of a fork's origin, or one with the
-    first part of a long log, of which what is not in the state stays unknown.
+    says it, or a map expanded. ``by_answer`` are the tasks that a person's answer completed: how
+    long they ran is not known. ``approved`` holds the tasks as they were approved last. ``base`` is
+    a state to begin with, which belongs to the fold from then on: that of a fork's origin, or one
+    with the first part of a long log, of which what is not in the state stays unknown.
     """
 
     def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:
@@ -68,6 +69,8 @@ class PlanFold:
         elif isinstance(event, ClarificationReceived):
             if event.leads_to == "complete":
                 self.by_answer.add(event.task_id)
+        elif isinstance(event, MapExpanded):
+            self.began_at[event.task_id] = at
         elif isinstance(event, PlanApproved):
             self.approved = self._counted()
         self.position = envelope.position

@@ -27,6 +27,7 @@ from planfold.executors.registry import Executors
 from planfold.handler import Handler
 from planfold.instants import in_utc, in_zone
 from planfold.planner.commands import Initialize
+from planfold.planner.events import TasksPlanned
 from planfold.planner.tasks import PlanStatus
 from planfold.runtime.aggregate import PLAN, SCHEDULES
 from planfold.runtime.dispatcher import Dispatcher
@@ -144,7 +145,10 @@ async def scheduled_by(store: EventStore, plan_id: str) -> ScheduledBy | None:
     for envelope in await store.read_versions(plan_id, limit=1):
         extra = envelope.metadata.extra
         if SCHEDULE in extra and OCCURRENCE in extra:
-            return ScheduledBy(extra[SCHEDULE], extra[OCCURRENCE], OTHER_REVISION in extra)
+            # In the time zone of the schedule, as `$occurrence`; older plans have it in UTC only.
+            planned = envelope.event.occurrence if isinstance(envelope.event, TasksPlanned) else ""
+            occurrence = planned or extra[OCCURRENCE]
+            return ScheduledBy(extra[SCHEDULE], occurrence, OTHER_REVISION in extra)
     return None
 
 

@@ -110,15 +110,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         check_limits(self.limits)
         for name, target in self.notify.items():
             check_target(name, target)
-        for name in ("database", "workspace", "files_dir", "profile"):
-            if "\0" in getattr(self, name):
-                raise ConfigurationError(f"{name} holds a NUL character; remove it")
         for plan in self.plans:
             if not plan.strip() or "\0" in plan or plan.startswith("/") or ".." in plan.split("/"):
                 raise ConfigurationError(
                     f"plans: {plan!r} is not a file of the workspace; "
                     'write its path from there, such as "plans/deploy.md"'
                 )
+        for name in ("database", "workspace", "files_dir", "profile"):
+            if "\0" in getattr(self, name):
+                raise ConfigurationError(f"{name} holds a NUL character; remove it")
         for name in ("attach_bytes", "drain_s", "keep_signals_s"):
             amount = getattr(self, name)
             if not 0 <= amount < float("inf"):

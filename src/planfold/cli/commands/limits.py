@@ -48,7 +48,7 @@ def limits_command(reopened: str | None, as_json: bool, db: str | None) -> int:
         paper = Paper()
         paper.lines([_line(limit) for limit in found], width=paper.width)
     else:
-        say("No limits yet: declare them in planfold.toml, and start a worker.")
+        say("No worker has declared a limit yet: name limits in planfold.toml, and start a worker.")
     return COMPLETED
 
 
