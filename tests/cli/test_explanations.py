@@ -26,7 +26,7 @@ def test_why_names_each_reason_and_the_command_that_helps() -> None:
     out = called("why", "plan-a", "deploy")
     assert "task deploy waits for task which" in out
     assert "planfold answer plan-a which TEXT" in out
-    assert "waiting for its parents, and lasts" in out
+    assert "waiting for its parents, so far" in out
     called("answer", "plan-a", "3", "here")
     called("resume", "plan-a", code=1)
     found = json.loads(called("why", "plan-a", "deploy", "--json"))
@@ -65,7 +65,7 @@ def test_what_if_plays_a_plan_under_other_limits() -> None:
     assert found["replayed"] >= 0.3
     out = called("whatif", "plan-a", "--max-parallel", "1")
     assert out.startswith("plan-a took ")
-    assert "Played as it was: 0." in out
+    assert "Simulated as it was: 0." in out
     assert "NAME=NUMBER" in called("whatif", "plan-a", "--answer", "a=soon", code=2)
     called("whatif", "plan-a", "--answer", "nothing=5", code=2)
     called("run", "--id", "plan-b", write_plan(sh("a", "true")), code=3)

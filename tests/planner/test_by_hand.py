@@ -392,6 +392,6 @@ def test_what_a_person_did_below_a_failure_is_not_forgotten_by_another_answer() 
     """It would be skipped now, and run when the task that failed is tried again."""
     plan = running(ask(1), work(2), work(3, 1, 2, effect=Effect.Once))
     play(plan, failed(2), CompleteTask(3, "paid", "by hand", "ada"), answer(1, "a"))
-    plan.when(ChangeAnswer(1, "b")).then_rejected("never repeated without a person's word")
+    plan.when(ChangeAnswer(1, "b")).then_rejected("never repeated without a person's consent")
     play(plan, ChangeAnswer(1, "b", repeat=(3,)))
     assert statuses(plan) == {1: "completed", 2: "failed", 3: "skipped"}

@@ -72,7 +72,7 @@ def test_the_running_attempt_is_asked_to_stop_and_no_other_one_starts() -> None:
     assert plan_status(plan) == "running"
 
 
-ONCE = "never repeated without a person's word, and another answer would do so: 2 .deploy."
+ONCE = "never repeated without a person's consent, and another answer would do so: 2 .deploy."
 
 
 @pytest.mark.parametrize("running", [True, False])

@@ -298,7 +298,7 @@ def test_a_second_failure_undoes_the_second_run() -> None:
     plan = play(failed_plan(**ALWAYS), done(4), failed(5), answer(5, "failed"), RetryTask(3))
     assert [statuses(plan)[i] for i in (1, 2, 3)] == ["running", "completed", "planned"]
     play(plan, made(1), failed(3))
-    assert undo_tasks(plan) == {4: 1, 5: 2, 6: 1}  # 2 was left as it is, by a person's word
+    assert undo_tasks(plan) == {4: 1, 5: 2, 6: 1}  # 2 was left as it is, by a person's consent
     play(plan, done(6))
     assert (summary(plan).undone, summary(plan).to_undo) == (1, 2)
 

@@ -81,7 +81,7 @@ def test_a_plan_from_its_submission_to_a_fork(site: Served, there: Call) -> None
     tried = json.loads(there("fork", "deploy", "--answer", "go=no", "--dry-run", "--json"))
     assert [effect["label"] for effect in tried["effects"]] == ["deploy"]
     refused = there("fork", "deploy", "--answer", "go=no", "--yes", code=2)
-    assert "never repeated without a person's word" in refused
+    assert "never repeated without a person's consent" in refused
     assert "`--repeat TASK` allows one" in refused
     there("fork", "deploy", "--answer", "go=no", "--repeat", "deploy", "--yes")
     there("restore", "deploy", "done")

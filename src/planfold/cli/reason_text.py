@@ -148,7 +148,7 @@ def _history_lines(found: Explanation) -> Iterator[Line]:
             words += f"; {named([span.by], found.labels)} was the last"
         if span.attempt > 1:
             words += f" (attempt {span.attempt})"
-        lasts = "" if span.end is not None else ", and lasts"
+        lasts = "" if span.end is not None else ", so far"
         took = duration(span.seconds(found.at))
         yield [(f"  {date_and_time(span.start)}  ", "dim"), (f"{took:<12} {words}{lasts}", "")]
 

@@ -75,7 +75,7 @@ def _refuse(state: PlannerState, task: Task) -> None:
         raise CommandRejected("the plan is being cancelled; wait until it has ended")
     if task.status is _COMPLETED:
         raise CommandRejected(
-            f"{name} is completed; nothing is left to decide (fork the plan to go another way)"
+            f"{name} is completed; nothing is left to decide (fork the plan to decide otherwise)"
         )
     if task.superseded or task.spec.drafts:
         why = "was superseded by a revision" if task.superseded else "drafts the plan"

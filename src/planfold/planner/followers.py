@@ -116,8 +116,8 @@ def _needs_of_map(state: PlannerState, task: Task) -> tuple[int, ...]:
 
 
 def _may_repeat(task: Task) -> bool:
-    """Whether a task has ended and may run again without a person's word: one of effect once only
-    where its failure was reported."""
+    """Whether a task has ended and may run again without a person's consent: one of effect once
+    only where its failure was reported."""
     if task.status not in ENDED or task.spec.done:
         return False
     asks = task.kind is NodeKind.Clarification

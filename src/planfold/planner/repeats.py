@@ -1,4 +1,4 @@
-"""Effects that would happen again: only with a person's word, for each of them."""
+"""Effects that would happen again: only with a person's consent, for each of them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def refuse_repeats(tasks: Sequence[Task], by: str) -> None:
     names = [f"{id_text(t.id)} ({t.spec.label or t.description[:40]})" for t in tasks[:SHOWN]]
     more = f" and {len(tasks) - SHOWN:,} more" if len(tasks) > SHOWN else ""
     raise CommandRejected(
-        f"these tasks are never repeated without a person's word, and {by} would do so: "
+        f"these tasks are never repeated without a person's consent, and {by} would do so: "
         f"{', '.join(names)}{more}; allow each of them to repeat"
     ).about("repeat")

@@ -189,7 +189,7 @@ class ParentTask(msgspec.Struct, frozen=True, gc=False):
 
 
 class ByHand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A person's word on how a task ends, in place of its executor's: ``skipped``, or
+    """A person's decision on how a task ends, in place of its executor's: ``skipped``, or
     ``completed`` with a ``result``."""
 
     status: TaskStatus

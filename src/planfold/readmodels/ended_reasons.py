@@ -48,7 +48,7 @@ def ended_reasons(state: PlannerState, task: Task) -> list[Reason]:
             remedy = "nothing: a person decided so; a retry takes the decision back"
             return [reason_of(ReasonKind.Skipped, task, f"was {error}", remedy)]
         case TaskStatus.Skipped if task.not_needed:
-            remedy = "nothing: the plan does without it"
+            remedy = "nothing: the plan continues without it"
             return [reason_of(ReasonKind.Skipped, task, f"was not needed: {error}", remedy)]
         case TaskStatus.Skipped:
             root = _root_of_skip(state, task)

@@ -193,7 +193,7 @@ def _due(
     added: ScheduleAdded, first: float, now: float, most: int
 ) -> tuple[list[float], float | None, float]:
     """The occurrences from ``first`` on that are to begin at ``now``, at most so many; the first
-    one after those; and the first that is not made up for, or 0.0."""
+    one after those; and the first that is not run late, or 0.0."""
     cron, on_time = cron_of(added), now - LATE_S
     missed = 0.0
     if first <= on_time and added.catch_up != "all":

@@ -15,7 +15,7 @@ class ScheduleView(msgspec.Struct, frozen=True):
     the id of the last plan that began, for the time ``previous_at``. ``waiting`` occurrences wait
     for its end; the plans ``starting`` are to be submitted by a worker. It has ``submitted`` so
     many plans, and left out ``overlapped`` occurrences because the plan before had not ended. The
-    occurrences from ``missed_since`` on were missed and not made up for. ``fault`` is why the last
+    occurrences from ``missed_since`` on were missed and not run late. ``fault`` is why the last
     plan that could not be submitted was not. ``approved_by`` approved the tasks of
     ``revision_hash``, in which its plans begin; where it is None, each waits for approval.
 

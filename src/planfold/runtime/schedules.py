@@ -77,7 +77,7 @@ class PlanSchedules(PlanForking):
         nothing.
 
         An occurrence that is over for a minute was missed: ``catch_up`` says whether the missed
-        ones are left out, made up for by one run, or each run. ``overlap`` says whether an
+        ones are left out, run late as one, or run late each. ``overlap`` says whether an
         occurrence is left out, waits or runs while the plan of the one before has not ended.
 
         Where ``approved_by`` approves the plan, its occurrences run without approval as long as

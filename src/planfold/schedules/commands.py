@@ -9,7 +9,7 @@ import msgspec
 from planfold.planner.config import PlannerConfig
 
 CatchUp = Literal["skip", "once", "all"]
-"""Which of the occurrences that were missed, as during an outage, are made up for: none, one run
+"""Which of the occurrences that were missed, as during an outage, run late: none, one run
 for all of them, or each."""
 
 Overlap = Literal["skip", "queue", "allow"]
@@ -92,7 +92,7 @@ class RunSchedule(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 class DecideOccurrences(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Decide on occurrences that are ``due``, from that at ``next_at`` on: it does nothing where
     another worker has. ``then`` is the next one that is not due. ``missed_since`` is the first one
-    that is not made up for (0.0: none). ``ended`` as in :class:`RunSchedule`."""
+    that is not run late (0.0: none). ``ended`` as in :class:`RunSchedule`."""
 
     next_at: float | None
     then: float | None

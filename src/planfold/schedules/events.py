@@ -56,7 +56,7 @@ class ScheduleRemoved(msgspec.Struct, frozen=True, omit_defaults=True):
 class OccurrencesDecided(msgspec.Struct, frozen=True, omit_defaults=True):
     """The plans of ``started`` are to be submitted. Those ``queued`` wait, and those ``overlapped``
     were left out, because the plan of the one before had not ended. The occurrences from
-    ``missed_since`` on (0.0: none) are not made up for. ``by``: the person who ran it by hand."""
+    ``missed_since`` on (0.0: none) are not run late. ``by``: the person who ran it by hand."""
 
     next_at: float | None
     started: tuple[Occurrence, ...] = ()

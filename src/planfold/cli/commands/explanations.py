@@ -211,5 +211,5 @@ def whatif_command(
         return COMPLETED
     played, changed = duration(found.replayed), duration(found.changed)
     say(f"{clean(found.plan_id)} took {duration(found.actual)}.")
-    say(f"Played as it was: {played}; with these changes: {changed}.")
+    say(f"Simulated as it was: {played}; with these changes: {changed}.")
     return COMPLETED

@@ -92,7 +92,7 @@ export function TaskByHand({ plan, id, task, spec }) {
     ${may("approve") && !fixed && !unneeded && html`
       <${Decision} key="skip" word="Skip …" label="Skip ${name}" send="Skip it" path=${pathOf(plan, "skip")}
         body=${(reason) => ({ task: String(id), reason })}>
-        <p>The plan does without ${name}. What follows runs if another task before it ran.</p>
+        <p>The plan continues without ${name}. What follows runs if another task before it ran.</p>
       <//>`}
     ${may("approve") && !fixed && !asks && !spec.for_each && html`<${Completion} key="complete" ...${{ plan, id, name }} />`}
     ${task.breakpoint && !TASK_ENDED.has(task.status) && html`

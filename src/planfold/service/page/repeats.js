@@ -1,4 +1,4 @@
-// What would run again: of a fork, or after another answer. Effects `once` need a person's word.
+// What would run again: of a fork, or after another answer. Effects `once` need a person's consent.
 
 import { html, useEffect, useSignal } from "./html.js";
 import { may, post } from "./requests.js";

@@ -294,7 +294,7 @@ async def checkpoint(call: ServiceCall) -> ServiceReply:
 
 
 async def fork(call: ServiceCall) -> ServiceReply:
-    """Answers are a person's word, and so are effects that happen again: also those under a new
+    """Answers are a person's consent, and so are effects that happen again: also those under a new
     key, unless the fork waits for its approval."""
     wanted, approver = call.body, approver_of(call)
     if wanted.answers or wanted.keep_answers or wanted.repeat:

@@ -78,7 +78,7 @@ async def add_schedule(call: ServiceCall) -> ServiceReply:
 
 
 async def edit_schedule(call: ServiceCall) -> ServiceReply:
-    """A change of what runs without approval, or when, is a person's word too."""
+    """A change of what runs without approval, or when, is a person's consent too."""
     view, body = await _seen(call), call.body
     if view.approved_by is not None:
         call.require(Scope.Approve)
@@ -112,7 +112,7 @@ async def unpause_schedule(call: ServiceCall) -> ServiceReply:
 
 
 async def run_schedule(call: ServiceCall) -> ServiceReply:
-    """Its approval is for its occurrences; that of a run by hand is a person's word too."""
+    """Its approval is for its occurrences; that of a run by hand is a person's consent too."""
     view = await _seen(call)
     if view.approved_by is not None:
         call.require(Scope.Approve)
