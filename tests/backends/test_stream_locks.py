@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from planfold.backends.postgres import stream_locks as on_postgres
+from planfold.backends.postgres.connection import ServerConnection
 from planfold.backends.postgres.store import PostgresStore
 from planfold.backends.sqlite import stream_lock as on_sqlite
 from planfold.backends.sqlite.store import SqliteStore
@@ -100,3 +101,27 @@ async def test_who_gives_up_waiting_leaves_it_to_others(stores: list[EventStore]
     unlock = await stores[0].lock_stream("a")
     assert unlock is not not_locked
     unlock()
+
+
+async def test_a_pooler_that_moves_sessions_is_noticed(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in transaction mode that knows prepared statements, without ``?pooled=true``."""
+    store = await PostgresStore.open(postgres_database, Codec())
+    rows = ServerConnection.rows
+
+    async def moved(session: ServerConnection, name: str, *arguments: Any, **rest: Any) -> Any:
+        if name != "unlock_stream":
+            return await rows(session, name, *arguments, **rest)
+        other = await ServerConnection.open(store.address)
+        try:
+            return await rows(other, name, *arguments, **rest)
+        finally:
+            await other.close()
+
+    monkeypatch.setattr(ServerConnection, "rows", moved)
+    unlock = await store.lock_stream("a")
+    assert unlock is not not_locked
+    unlock()
+    assert await store.lock_stream("b") is not_locked
+    await store.close()

@@ -221,6 +221,48 @@ def test_resume_waits_for_a_worker_that_has_the_tool() -> None:
         ended(process)
 
 
+FORKING = """
+import multiprocessing, time
+import planfold
+
+
+def wait(begun):
+    begun.set()
+    time.sleep(60)
+
+
+@planfold.tool(effect="safe")
+def end_child() -> int | None:
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    child = context.Process(target=wait, args=(begun,))
+    child.start()
+    begun.wait(30)
+    child.terminate()
+    child.join(30)
+    return child.exitcode
+"""
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_signal_for_a_child_of_a_tool_is_not_for_the_worker(loop: str) -> None:
+    if loop == "asyncio":
+        Path("uvloop.py").write_text("raise ModuleNotFoundError")  # found before the installed one
+    Path("forking.py").write_text(FORKING)
+    ending = {"label": "end", "description": "end a child", "tool": "end_child"}
+    plan = write_plan(ending, sh("after", note("after"), "end"))
+    called("run", "--yes", "--detach", "--tools", "forking", plan)
+    process = start("worker", "--tools", "forking")
+    try:
+        wait_until(lambda: statuses(shown()) == ["completed"] * 2, "the plan ends")
+        assert process.poll() is None
+        assert shown()["tasks"][0]["result"] == -signal.SIGTERM
+    finally:
+        process.terminate()
+        code, _, err = ended(process)
+    assert (code, err) == (0, "")
+
+
 def test_a_second_signal_stops_a_worker_at_once() -> None:
     called("run", "--yes", "--detach", waiting_plan())
     process = start("worker")

@@ -51,6 +51,58 @@ def test_tags_are_those_of_the_plan() -> None:
         load_text(with_front("tags: nightly"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n# owner: ops\nundo: always\n---\n",
+        "---\n\nundo: always\n---\n",
+        "\n---\nundo: always\n---\n",
+        "--- # of the plan\nundo: always\n---\n",
+        "---\n  title: A\n  undo: always\n---\n",
+        "---\nkeywords:\n" + "  - word\n" * 300 + "undo: always\n---\n",
+    ],
+)
+def test_a_key_of_a_plan_is_read_where_other_programs_read_it(text: str) -> None:
+    draft = load_text(text + STEP)
+    assert (draft.undo, len(draft.tasks)) == ("always", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("---\nundo:always\n---\n", "line 2: there is no blank after 'undo:'"),
+        ("\n---\ntitle: A\ntags:[a]\n---\n", "line 4: there is no blank after 'tags:'"),
+        ("---\nundo: always\n\n", "line 4: this is no YAML"),
+        ("---\nundo: always\n\n# Deploy\n\nRun `make`\n", "line 1: it has no end"),
+        ("---\ntitle: A\ntitle: B\n---\n", "line 3: the key 'title' occurs twice"),
+        ("\n\n---\nundo: always\nundo: never\n---\n", "line 5: the key 'undo' occurs twice"),
+    ],
+)
+def test_a_key_of_a_plan_that_cannot_be_read_is_refused(text: str, said: str) -> None:
+    with pytest.raises(InvalidPlan) as fault:
+        load_text(text if "Run" in text else text + STEP)
+    assert f"plan, front matter: {said}" in str(fault.value)
+
+
+def test_steps_between_two_rules_are_no_front_matter() -> None:
+    draft = load_text("---\nSummary: deploy\n\n1. Run `make`\n\n---\n\n2. Run `make test`\n")
+    assert [task.description for task in draft.tasks] == ["Run `make`", "Run `make test`"]
+
+
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [
+        (">\n  Nightly\n  backup", "Nightly backup"),
+        ("Nightly # of ops", "Nightly"),
+        ("'the \"shop\"''s'", 'the "shop"\'s'),
+        ("2026-12-01", "2026-12-01"),
+        ("{{ page.title }}", "{{ page.title }}"),
+    ],
+)
+def test_a_title_is_read_as_yaml(written: str, title: str) -> None:
+    assert load_text(with_front(f"title: {written}")).title == title
+
+
 def test_a_key_in_quotes_is_the_same_key() -> None:
     assert load_text(with_front("\"undo\": 'always'")).undo == "always"
 

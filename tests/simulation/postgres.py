@@ -53,7 +53,7 @@ class ModelConnection:
             return []
         if name == "unlock_stream":
             self.server.unlock(arguments[0], self)
-            return []
+            return [(True,)]
         return self.server.run(name, arguments, begun)
 
     async def value(self, name: str, *arguments: Any) -> Any:

@@ -17,6 +17,7 @@ from contextlib import (
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, unfinished_plans
+from planfold.cli.child_signals import STOPPING, own_to_children
 from planfold.cli.progress import Display, LiveTable
 from planfold.cli.question_text import signal_line, waiting_line, waiting_lines
 from planfold.cli.questions import Asker, Keyboard
@@ -64,13 +65,13 @@ class Stop:
     @contextmanager
     def listening(self) -> Iterator[Stop]:
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        for number in numbers:
+        for number in STOPPING:
             loop.add_signal_handler(number, self._received, number)
         try:
-            yield self
+            with own_to_children():
+                yield self
         finally:
-            for number in numbers:
+            for number in STOPPING:
                 loop.remove_signal_handler(number)
 
 

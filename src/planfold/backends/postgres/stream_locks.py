@@ -26,11 +26,12 @@ class StreamLocks:
         self._one = asyncio.Lock()
         self._holding: set[asyncio.Task[None]] = set()
         self._not_before = 0.0  # loop time
+        self._pooled = readers.address.pooled
 
     async def lock(self, aggregate_id: str) -> Callable[[], None]:
         """See :meth:`EventStore.lock_stream`."""
         loop = asyncio.get_running_loop()
-        if self._readers.address.pooled or loop.time() < self._not_before:
+        if self._pooled or loop.time() < self._not_before:
             return not_locked
         granted: asyncio.Future[bool] = loop.create_future()
         over = asyncio.Event()
@@ -55,6 +56,8 @@ class StreamLocks:
         key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
 
         async def hold(session: ServerConnection) -> None:
+            if self._pooled:
+                return
             try:
                 await session.rows("lock_stream", key, f"{WAIT_S}s", timeout=STATEMENT_S)
             except asyncpg.LockNotAvailableError:
@@ -64,7 +67,10 @@ class StreamLocks:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(HOLD_S):
                         await over.wait()
-            await session.rows("unlock_stream", key, timeout=STATEMENT_S)
+            (released,) = (await session.rows("unlock_stream", key, timeout=STATEMENT_S))[0]
+            # Else another session holds it, and keeps it: a pooler in transaction mode that the
+            # address does not mention.
+            self._pooled = not released
 
         try:
             with suppress(Exception):  # nothing depends on it

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+from planfold.drafting.text.front_matter import front_lines
 from planfold.drafting.text.inline import Inline, from_tokens
 from planfold.drafting.text.marks import with_bullets
 
@@ -19,10 +21,10 @@ if TYPE_CHECKING:
 
 _NESTING = 100  # deeper than a person writes; bounds the recursion of parser and drafter
 
-_FRONT_MATTER = re.compile(
-    r"---[ \t]*\n(?=[\"']?[\w-]+[\"']?[ \t]*:)(?:.*\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)"
+_FRONT_TITLE = re.compile(
+    r"^(?P<quote>[\"']?)(?P<key>title)(?P=quote)[ \t]*:[ \t]+(?P<text>.+?)[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
 )
-_FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 # A link of a site generator: [name]({% link page.md %}#place).
 _LINK_TAG = re.compile(
     r"\]\(\{%-? {0,3}(?:link|post_url) {1,3}([^\s%)]{1,200}) {0,3}-?%\}(#[\w-]{1,80})?\)"
@@ -78,20 +80,13 @@ class Note:
 Block = Heading | Paragraph | Code | ItemList | Quote | Note
 
 
-def front_matter(text: str) -> str:
-    """What is between the lines ``---`` at the beginning of ``text``, or ""."""
-    match = _FRONT_MATTER.match(text.replace("\r\n", "\n").replace("\r", "\n"))
-    return "" if match is None else "\n".join(match[0].rstrip("\n").split("\n")[1:-1])
-
-
 def read_blocks(text: str) -> list[Block]:
     """The blocks of ``text``, in its order."""
     source = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     found: list[Block] = []
-    if match := _FRONT_MATTER.match(source):
-        title = _FRONT_TITLE.search(match[0])
-        found.append(Note(match[0].strip("-. \n"), title[1].strip("\"'") if title else ""))
-        source = source[match.end() :]
+    if (front := front_lines(source)) is not None and front.end is not None:
+        found.append(Note(front.yaml.strip("\n"), _title_in(front.yaml)))
+        source = source[front.end :]
     source = "\n".join(_with_indents(source.split("\n")))
     source = _LINK_TAG.sub(r"](\1\2)", source)
     tokens = _parser().parse(source)
@@ -100,6 +95,21 @@ def read_blocks(text: str) -> list[Block]:
     if with_bullets(lines, (range(*token.map) for token in inline if token.map)):
         tokens = _parser().parse("\n".join(lines))
     return _joined([*found, *_blocks(tokens, lines)])
+
+
+def _title_in(front: str) -> str:
+    """The title that front matter gives, which may be more than planfold's YAML."""
+    found = _FRONT_TITLE.search(front)
+    if found is None:
+        return ""
+    from planfold.drafting.yamlplans import YamlFault, load_yaml
+
+    with suppress(YamlFault):
+        said = load_yaml(front)
+        title = said.get(found["key"]) if isinstance(said, dict) else None
+        if isinstance(title, (str, int, float)) and not isinstance(title, bool):
+            return str(title).strip()
+    return found["text"].strip("\"'")
 
 
 def _with_indents(lines: list[str]) -> list[str]:
