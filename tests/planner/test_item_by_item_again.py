@@ -1,0 +1,76 @@
+"""Maps that run item by item, after their source has failed: what may be planned again, and what
+waits for a retry of the source."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from planfold.planner.commands import (
+    Command,
+    CompleteTask,
+    ConfirmEnd,
+    ContinueSubPlan,
+    RetryTask,
+    SkipTask,
+    UndoPlan,
+)
+from planfold.planner.planner import Planner
+from planfold.planner.tasks import Effect, ParentTask, TaskSpec, ToolCall, Undo
+from planfold.testing.scenario import given
+from tests.planner.plan_builders import (
+    Plan,
+    done,
+    failed,
+    initialize,
+    plan_status,
+    play,
+    statuses,
+    tool,
+    work,
+)
+from tests.planner.test_item_by_item import behind
+from tests.planner.test_maps import LIST, at, each, expanded
+
+AFTER = tool(4, 3, all="$3")
+
+
+def source_failed(*others: TaskSpec, follower: TaskSpec | None = None) -> Plan:
+    """Two maps; one item of the first fails, and the others run through both."""
+    plan = expanded(each(2), follower or behind(3, 2), AFTER, *others, undo="never")
+    play(plan, done(at(0)), failed(at(1), retryable=False), done(at(2)))
+    return play(plan, done(at(0, 3)), done(at(2, 3)))
+
+
+@pytest.mark.parametrize("command", [CompleteTask(at(1, 3), "by hand"), SkipTask(at(1, 3))])
+def test_an_item_of_a_map_whose_source_has_failed_is_not_decided_by_hand(command: Command) -> None:
+    plan = source_failed()
+    plan.when(command).then_rejected(r"3\[1\] is an item of a map that needs task 2, which has")
+    play(plan, RetryTask(2), command, done(at(1)), done(4))
+    assert plan_status(plan) == "completed"
+
+
+def test_undone_items_whose_source_has_failed_run_again_with_it() -> None:
+    undo = Undo(tool=ToolCall("revert", {}))
+    plan = source_failed(tool(7), follower=behind(3, 2, undo=undo, effect=Effect.Safe))
+    play(plan, failed(7, retryable=False), UndoPlan(), done(8), done(9))
+    play(plan, RetryTask(7), done(7))
+    assert plan_status(plan) == "failed"
+    assert statuses(plan)[3] == "skipped"
+
+    play(plan, RetryTask(2))
+    assert [statuses(plan)[at(i, 3)] for i in (0, 1, 2)] == ["running", "planned", "running"]
+    play(plan, done(at(1)), *(done(at(i, 3)) for i in (0, 1, 2)), done(4))
+    assert plan_status(plan) == "completed"
+
+
+def test_another_attempt_of_a_sub_plan_runs_both_maps_again() -> None:
+    specs = (work(1), each(2), behind(3, 2), AFTER)
+    begin = msgspec.structs.replace(initialize(*specs), parent=ParentTask("parent", 1, 1))
+    plan = play(given(Planner, begin).follow_up(), done(1, LIST), done(at(0)))
+    play(plan, failed(at(0, 3), retryable=False), failed(at(1), retryable=False), done(at(2)))
+    assert [statuses(plan)[i] for i in (2, 3)] == ["failed", "failed"]
+
+    play(plan, ConfirmEnd(1), ContinueSubPlan(2), done(at(1)))
+    play(plan, *(done(at(i, 3)) for i in (0, 1, 2)), done(4))
+    assert plan_status(plan) == "completed"
