@@ -11,6 +11,7 @@ from planfold.planner.commands import (
     CompleteTask,
     ConfirmEnd,
     ContinueSubPlan,
+    ForkPlan,
     RetryTask,
     SkipTask,
     UndoPlan,
@@ -61,6 +62,26 @@ def test_undone_items_whose_source_has_failed_run_again_with_it() -> None:
     play(plan, RetryTask(2))
     assert [statuses(plan)[at(i, 3)] for i in (0, 1, 2)] == ["running", "planned", "running"]
     play(plan, done(at(1)), *(done(at(i, 3)) for i in (0, 1, 2)), done(4))
+    assert plan_status(plan) == "completed"
+
+
+def test_a_fork_runs_items_again_that_were_undone_once_their_source_runs_again() -> None:
+    undo = Undo(tool=ToolCall("revert", {}))
+    plan = source_failed(follower=behind(3, 2, undo=undo, effect=Effect.Safe))
+    play(plan, UndoPlan(), done(5), done(6))
+    origin = Planner.fold(plan.history)
+    origin.state.version = 0
+    fork = given(origin).when(ForkPlan(origin="p", version=len(plan.history))).follow_up()
+    play(fork, RetryTask(2), done(at(1)))
+    assert [statuses(fork)[at(i, 3)] for i in (0, 1, 2)] == ["running"] * 3
+
+
+def test_a_map_is_not_needed_whose_source_was_skipped_while_both_ran() -> None:
+    plan = expanded(each(2, effect=Effect.Safe), behind(3, 2), AFTER)
+    play(plan, done(at(0)), done(at(0, 3)), SkipTask(2))
+    play(plan, failed(at(1)), failed(at(2)))
+    assert [statuses(plan)[i] for i in (2, 3, 4)] == ["skipped"] * 3
+    assert plan.handler.state.tasks[4].not_needed
     assert plan_status(plan) == "completed"
 
 
