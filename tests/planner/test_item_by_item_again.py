@@ -7,11 +7,13 @@ import msgspec
 import pytest
 
 from planfold.planner.commands import (
+    CancelPlan,
     Command,
     CompleteTask,
     ConfirmEnd,
     ContinueSubPlan,
     ForkPlan,
+    OutcomeUnknown,
     RetryTask,
     SkipTask,
     UndoPlan,
@@ -26,13 +28,16 @@ from tests.planner.plan_builders import (
     initialize,
     plan_status,
     play,
+    report,
+    running,
     statuses,
     tool,
     work,
 )
 from tests.planner.test_item_by_item import behind
-from tests.planner.test_maps import LIST, at, each, expanded
+from tests.planner.test_maps import LIST, at, each, error, expanded
 
+UNKNOWN = OutcomeUnknown("its process died", ended=True)
 AFTER = tool(4, 3, all="$3")
 
 
@@ -83,6 +88,23 @@ def test_a_map_is_not_needed_whose_source_was_skipped_while_both_ran() -> None:
     assert [statuses(plan)[i] for i in (2, 3, 4)] == ["skipped"] * 3
     assert plan.handler.state.tasks[4].not_needed
     assert plan_status(plan) == "completed"
+
+
+def test_a_retry_of_the_source_leaves_an_item_whose_outcome_is_unknown_to_a_person() -> None:
+    plan = expanded(each(2), behind(3, 2, effect=Effect.Once), AFTER)
+    play(plan, done(at(0)), CancelPlan())
+    play(plan, report(at(0, 3), UNKNOWN), failed(at(1)), failed(at(2)))
+    play(plan, RetryTask(2), done(at(1)), done(at(2)))
+    assert statuses(plan)[at(0, 3)] == "cancelled"
+    assert error(plan, 3).startswith("1 of 3 items did not complete: 3[0]: outcome unknown")
+    play(plan, RetryTask(at(0, 3)))
+    assert statuses(plan)[at(0, 3)] == "running"
+
+
+def test_a_handler_whose_outcome_is_unknown_is_not_repeated_by_another_retry() -> None:
+    plan = play(running(work(1), work(2, 1, run_if="ended")), failed(1, retryable=False))
+    play(plan, CancelPlan(), report(2, UNKNOWN), RetryTask(1), done(1))
+    assert statuses(plan)[2] == "cancelled"
 
 
 def test_another_attempt_of_a_sub_plan_runs_both_maps_again() -> None:

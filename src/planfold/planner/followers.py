@@ -98,7 +98,7 @@ def _with_followers(
     for parent in frontier:
         for child in state.schedule.children[parent]:
             task = state.tasks[child]
-            if child in reset or child in again or task.superseded:
+            if child in reset or child in again or task.superseded or _may_have_acted(task):
                 continue
             if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled):
                 planned = {*reset, *again}
@@ -106,6 +106,7 @@ def _with_followers(
                 above = (state.tasks[i] for i in needs if i not in planned)
                 if task.spec.run_if != "completed" or not any(map(blocks, above)):
                     revived = retried_with(state, task)
+                    revived = [i for i in revived if not _may_have_acted(state.tasks[i])]
                     reset |= dict.fromkeys(revived)
                     frontier += revived
             elif (
@@ -123,6 +124,11 @@ def _needs_of_map(state: PlannerState, task: Task) -> tuple[int, ...]:
     """Of an item what its map depends on; it runs again with the map."""
     of = state.tasks.get(map_of(task.id))
     return () if of is None or of.status is TaskStatus.Running else of.spec.depends_on
+
+
+def _may_have_acted(task: Task) -> bool:
+    """Whether an effect once may have happened before the task was stopped: a person retries it."""
+    return task.spec.effect is Effect.Once and task.outcome_unknown
 
 
 def _may_repeat(task: Task) -> bool:
