@@ -265,7 +265,7 @@ class Mailbox:
         self.version = history.version
 
     def drop_failed(self) -> None:
-        """Do not decide what its sender was told has failed."""
+        """Forget letters that have failed: their senders have the fault."""
         self.waiting = deque(letter for letter in self.waiting if not letter.failed)
 
     # --- commits ------------------------------------------------------------------------------
