@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("page")
 RELEASE = """# Release
 
 1. Which? {#which}
-2. Run `echo $which.url` {#deploy}
+2. Run `echo $which` {#deploy}
 3. Run `echo $deploy.stdout` {#tell}
 """
 
@@ -66,7 +66,7 @@ def test_a_plan_pauses_where_and_when_a_person_says(page: Any, site: Site) -> No
     expect(status(page)).to_contain_text("paused")
     page.get_by_role("button", name="Unpause").click()
     page.get_by_role("button", name="Continue with 2 deploy").click()
-    site.until(plan_id, lambda plan: plan["status"] == "failed")  # a text has no url
+    site.until(plan_id, lambda plan: plan["status"] == "completed")
 
 
 def test_a_task_is_completed_or_skipped_in_place_of_its_executor(
