@@ -316,6 +316,20 @@ async def test_an_edit_changes_what_is_given(each_database: str) -> None:
         assert (view.status, view.task(1).result["stdout"]) == ("completed", "you")
 
 
+async def test_edits_at_the_same_time_keep_each_other(each_database: str) -> None:
+    async with planfold.open_app(each_database) as one, planfold.open_app(each_database) as two:
+        await one.add_schedule("n", "0 * * * *", ASK, approved_by="ada")
+        await asyncio.gather(
+            one.edit_schedule("n", cron="30 * * * *"),
+            two.edit_schedule("n", overlap="queue"),
+            one.edit_schedule("n", plan="1. Run `true`"),
+            two.edit_schedule("n", tags=["b"]),
+        )
+        edited = await two.schedule("n")
+    assert (edited.cron, edited.overlap) == ("30 * * * *", "queue")
+    assert (edited.approved_by, edited.tags) == (None, ("schedule=n", "b"))
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

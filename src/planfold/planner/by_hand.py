@@ -12,11 +12,17 @@ import msgspec
 
 from planfold.errors import CommandRejected
 from planfold.planner.answers import use_of
-from planfold.planner.cancellation import as_decided, find_task, stop, with_active_items
+from planfold.planner.cancellation import (
+    as_decided,
+    find_task,
+    root_cause,
+    stop,
+    with_active_items,
+)
 from planfold.planner.commands import CompleteTask, SkipTask
 from planfold.planner.events import Event, TaskDecided
 from planfold.planner.followers import reset_with_followers
-from planfold.planner.items import id_text
+from planfold.planner.items import id_text, map_of
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import ByHand, Effect, NodeKind, Task, TaskStatus, in_words
 from planfold.planner.transitions import ENDED
@@ -58,12 +64,24 @@ def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
         raise CommandRejected(f"task {id_text(task.id)} is being stopped: it is {task.by_hand}")
     _refuse(state, task)
     if task.status in ENDED:
+        _refuse_without_map(state, task)
         yield from reset_with_followers(state, task, "by_hand")
     yield TaskDecided(task.id, wanted.status, wanted.result, wanted.reason, wanted.by)
     if task.waits and not task.runs_plan:  # no worker has to stop it
         yield as_decided(task.id, wanted)
     elif task.status is TaskStatus.Running:
         yield from stop(state, with_active_items(state, [task]), str(wanted))
+
+
+def _refuse_without_map(state: PlannerState, task: Task) -> None:
+    """Its map has to run again with an item that has ended."""
+    of = state.tasks.get(map_of(task.id))
+    if of is None or of.status not in ENDED or (cause := root_cause(state, of)) is None:
+        return
+    raise CommandRejected(
+        f"task {id_text(task.id)} is an item of a map that needs task {id_text(cause)}, which "
+        f"{in_words(state.tasks[cause].status)}; retry that one first"
+    )
 
 
 def _refuse(state: PlannerState, task: Task) -> None:

@@ -60,6 +60,16 @@ def blocking_parent(state: PlannerState, task: Task) -> int | None:
     return next((i for i in task.depends_on if blocks(state.tasks[i])), None)
 
 
+def root_cause(state: PlannerState, task: Task) -> int | None:
+    """What keeps ``task`` from starting: a task above it that did not complete, and that was not
+    skipped because of another one. None where nothing does."""
+    cause = found = blocking_parent(state, task)
+    while found is not None:
+        cause, above = found, state.tasks[found]
+        found = blocking_parent(state, above) if above.status is TaskStatus.Skipped else None
+    return cause
+
+
 def cancel_task(state: PlannerState, command: CancelTask) -> Iterator[Event]:
     """Decide ``CancelTask``."""
     task = find_task(state, command.task_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
+from planfold.planner.cancellation import root_cause
 from planfold.planner.events import TasksReset
 from planfold.planner.graph import blocks
 from planfold.planner.items import STRIDE, map_of
@@ -31,8 +32,8 @@ def reset_all(
 ) -> Iterator[TasksReset]:
     """The same of several tasks that have ended."""
     refuse_while_undoing(state)
-    undone, maps = _undone(state)
     roots = dict.fromkeys(i for task in tasks for i in retried_with(state, task))
+    undone, maps = _undone(state, roots)
     reset, again = _with_followers(state, [*roots, *maps], undone)
     outdated = tuple(i for i in reset if state.tasks[i].outdated)
     if outdated:  # the steps kept for a retry depend on an answer that was changed
@@ -55,7 +56,7 @@ def _from_the_beginning(again: Iterable[int], undone: Collection[int]) -> Iterat
 def redo_undone(state: PlannerState, keep: Collection[int] = ()) -> list[TasksReset]:
     """Plan again what was undone in a plan that continues, and what follows it; not the tasks of
     ``keep``, nor items of those."""
-    undone, maps = _undone(state, keep)
+    undone, maps = _undone(state, keep, keep)
     if not undone:
         return []
     reset, again = _with_followers(state, maps, undone)
@@ -64,15 +65,24 @@ def redo_undone(state: PlannerState, keep: Collection[int] = ()) -> list[TasksRe
     return [*resets, *_from_the_beginning([i for i in again if i not in keep], undone)]
 
 
-def _undone(state: PlannerState, keep: Collection[int] = ()) -> tuple[list[int], list[int]]:
-    """The tasks and items that were undone, without those to ``keep``, and the maps of the
-    items."""
+def _undone(
+    state: PlannerState, planned: Collection[int], keep: Collection[int] = ()
+) -> tuple[list[int], list[int]]:
+    """The tasks and items that were undone, without those to ``keep``, and the maps of the items.
+    Not the items of a map that another task keeps from running, unless that is ``planned`` again:
+    they stay undone until it is."""
     undone = [
         task.id
         for task in state.tasks.values()
         if is_undone(state, task) and task.id not in keep and map_of(task.id) not in keep
     ]
-    return undone, list(dict.fromkeys(of for i in undone if (of := map_of(i))))
+    maps = dict.fromkeys(of for i in undone if (of := map_of(i)))
+    again = {*planned, *maps, *undone}
+    causes = {of: root_cause(state, state.tasks[of]) for of in maps}
+    while off := [of for of, cause in causes.items() if cause is not None and cause not in again]:
+        again.difference_update(off)
+        causes = {of: cause for of, cause in causes.items() if of not in off}
+    return [i for i in undone if not map_of(i) or map_of(i) in causes], list(causes)
 
 
 def _with_followers(
@@ -88,7 +98,7 @@ def _with_followers(
     for parent in frontier:
         for child in state.schedule.children[parent]:
             task = state.tasks[child]
-            if child in reset or child in again or task.superseded:
+            if child in reset or child in again or task.superseded or _may_have_acted(task):
                 continue
             if task.status in (TaskStatus.Skipped, TaskStatus.Cancelled):
                 planned = {*reset, *again}
@@ -96,6 +106,7 @@ def _with_followers(
                 above = (state.tasks[i] for i in needs if i not in planned)
                 if task.spec.run_if != "completed" or not any(map(blocks, above)):
                     revived = retried_with(state, task)
+                    revived = [i for i in revived if not _may_have_acted(state.tasks[i])]
                     reset |= dict.fromkeys(revived)
                     frontier += revived
             elif (
@@ -113,6 +124,11 @@ def _needs_of_map(state: PlannerState, task: Task) -> tuple[int, ...]:
     """Of an item what its map depends on; it runs again with the map."""
     of = state.tasks.get(map_of(task.id))
     return () if of is None or of.status is TaskStatus.Running else of.spec.depends_on
+
+
+def _may_have_acted(task: Task) -> bool:
+    """Whether an effect once may have happened before the task was stopped: a person retries it."""
+    return task.spec.effect is Effect.Once and task.outcome_unknown
 
 
 def _may_repeat(task: Task) -> bool:

@@ -261,7 +261,7 @@ def _planned_again(
         task.id
         for task in below
         if (task.status is not TaskStatus.Planned or task.attempt)
-        and not (task.id in kept_off and task.status in over)
+        and not (task.id in kept_off and task.status in over and task.id not in undone)
     ]
     outdated = {task.id for task in underway if task.outdated}
     again += [i for i in outdated if map_of(i) not in outdated]  # items go with their map

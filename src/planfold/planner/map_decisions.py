@@ -8,6 +8,7 @@ import msgspec
 
 from planfold.compaction.errors import compact_error_message
 from planfold.compaction.truncation import truncate_middle
+from planfold.planner.branches import NONE_NEEDED, not_needed
 from planfold.planner.budget import Spend
 from planfold.planner.cancellation import skip, skip_dependents, stopped
 from planfold.planner.events import (
@@ -113,6 +114,9 @@ def end_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Even
     if source is not None and blocks(source):
         yield skip(task.spec.id, source.spec.id)
         yield from skip_dependents(state, [task.spec.id], skipped)
+        return
+    if source is not None and source.not_needed:
+        yield not_needed(task.spec.id, NONE_NEEDED)
         return
     error = _said(state, task, failed) if failed else None
     yield TaskStatusUpdated(task.spec.id, TaskStatus.Completed, error=error)

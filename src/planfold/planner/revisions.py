@@ -11,7 +11,7 @@ import msgspec
 from planfold.compaction.profiles import find_profile
 from planfold.errors import CommandRejected
 from planfold.planner.budget import Spend
-from planfold.planner.cancellation import blocking_parent, find_task, stopped
+from planfold.planner.cancellation import find_task, root_cause, stopped
 from planfold.planner.commands import Replan, RetryTask, RevisePlan, TasksProposed
 from planfold.planner.conditions import ConditionFault, references_of
 from planfold.planner.config import MAX_PRIORITY, PlannerConfig
@@ -333,9 +333,8 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
             "or revise the plan"
         )
     of = state.tasks.get(map_of(task.id), task)
-    cause = blocking_parent(state, of) or blocking_parent(state, task)
+    cause = root_cause(state, of) or root_cause(state, task)
     if cause is not None:
-        cause = _root_cause(state, cause)
         raise CommandRejected(
             f"task {id_text(task.id)} needs task {id_text(cause)}, which "
             f"{in_words(state.tasks[cause].status)}; retry that one"
@@ -345,13 +344,3 @@ def retry_task(state: PlannerState, command: RetryTask) -> Iterator[Event]:
 
 def _has_not_started(task: Task) -> bool:
     return task.status is TaskStatus.Planned and task.attempt == 0 and not task.spec.done
-
-
-def _root_cause(state: PlannerState, task_id: int) -> int:
-    """Why a task was skipped: the task above it that did not complete, and was not skipped."""
-    while state.tasks[task_id].status is TaskStatus.Skipped:
-        parent = blocking_parent(state, state.tasks[task_id])
-        if parent is None:
-            break
-        task_id = parent
-    return task_id

@@ -15,6 +15,7 @@ from zlib import error as ZlibError
 
 import msgspec
 
+from planfold.errors import CorruptLog
 from planfold.planner.graph import is_aside
 from planfold.planner.items import STRIDE
 from planfold.planner.lanes import lane_of
@@ -52,9 +53,14 @@ class Piece:
         self._decoded: dict[None, list[Task]] = {}
 
     def tasks(self) -> list[Task]:
-        """The same ones each time, also for a tool that reads its plan in another thread."""
+        """The same ones each time, also for a tool that reads its plan in another thread. Raises
+        CorruptLog."""
         if not self._decoded:
-            self._decoded.setdefault(None, _tasks().decode(decompress(self._data)))
+            try:
+                found = _tasks().decode(decompress(self._data))
+            except (msgspec.DecodeError, ZlibError) as fault:
+                raise CorruptLog(f"a snapshot has tasks of another shape: {fault}") from None
+            self._decoded.setdefault(None, found)
         return self._decoded[None]
 
 

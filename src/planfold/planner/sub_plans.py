@@ -12,7 +12,7 @@ from typing import Any, Final
 from planfold.compaction.errors import compact_error_message
 from planfold.errors import CommandRejected
 from planfold.handler import BELOW
-from planfold.planner.cancellation import blocking_parent
+from planfold.planner.cancellation import root_cause
 from planfold.planner.commands import (
     ConfirmEnd,
     ContinueSubPlan,
@@ -83,16 +83,20 @@ def continue_sub_plan(state: PlannerState, command: ContinueSubPlan) -> Iterator
         return
     yield SubPlanContinued(command.attempt)
     if command.attempt > known and state.outcome in ("failed", "cancelled"):
-        yield from reset_all(state, list(_roots(state)), "retry")
+        yield from reset_all(state, _roots(state), "retry")
 
 
-def _roots(state: PlannerState) -> Iterator[Task]:
-    """The tasks that did not complete, and that nothing else keeps from running."""
-    for task in state.written().values():
-        stops = task.status is TaskStatus.Cancelled or task.spec.on_failure == "stop"
-        open_ = task.status in _OPEN and stops and not task.superseded and task.spec.undoes is None
-        if open_ and blocking_parent(state, task) is None:
-            yield task
+def _roots(state: PlannerState) -> list[Task]:
+    """The tasks that did not complete, and that nothing else keeps from running, or nothing but
+    another one of them."""
+    found = {task.id: task for task in state.written().values() if _is_open(task)}
+    causes = {task_id: root_cause(state, task) for task_id, task in found.items()}
+    return [found[i] for i, cause in causes.items() if cause is None or cause in found]
+
+
+def _is_open(task: Task) -> bool:
+    stops = task.status is TaskStatus.Cancelled or task.spec.on_failure == "stop"
+    return task.status in _OPEN and stops and not task.superseded and task.spec.undoes is None
 
 
 def confirm_end(state: PlannerState, command: ConfirmEnd) -> Iterator[Event]:

@@ -106,14 +106,14 @@ class Dispatcher:
         is loaded, only what is looked at is decoded now. Raises NotFound when there is no such
         stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
+        if mailbox.unrated and not partly:
+            mailbox.rate()
         handler = mailbox.handler
         if handler is None or at_least is None or mailbox.version < at_least:
             if mailbox.busy:
                 self._hold(mailbox)
                 self._flush()
             handler = await mailbox.read(self._store, partly=partly)
-        elif mailbox.unrated and not partly:
-            mailbox.rate()
         if not mailbox.version:
             self._mailboxes.drop(mailbox)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")

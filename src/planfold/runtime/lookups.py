@@ -37,6 +37,7 @@ class Lookups:
         if task.cancelled():
             for letter in letters:
                 letter.fail(Transient("the program ends; send the command again"))
+            mailbox.drop_failed()
             self._decided(mailbox)
 
 

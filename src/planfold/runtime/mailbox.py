@@ -80,6 +80,7 @@ class Mailbox:
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
         """The letters of the next round, and whether the log has to be read before they can be
         decided. They are all that wait, or one after a round went wrong."""
+        self.rate()  # a decision needs all of the state
         waiting = [le for le in self.waiting if not (le.basis.failed and le.void)]
         self.waiting.clear()
         self.alone = self.one_by_one > 0 and bool(waiting)
@@ -231,7 +232,9 @@ class Mailbox:
         it need not be folded from the beginning again."""
         kept_at = self._kept[0] if self._kept else 0
         if self._contended and self.version - kept_at >= KEEP_EVERY:
-            data = handler.snapshot()
+            data = None
+            with suppress(CorruptLog):  # of the snapshot that it was restored from
+                data = handler.snapshot()
             self._kept = None if data is None else (self.version, data)
 
     async def _restore(self, store: EventStore) -> tuple[Handler[Any, Any], int]:
@@ -260,6 +263,10 @@ class Mailbox:
             await begin_fork(store, handler, history.events[0])
         handler.take_in(history.events, history.times)
         self.version = history.version
+
+    def drop_failed(self) -> None:
+        """Forget letters that have failed: their senders have the fault."""
+        self.waiting = deque(letter for letter in self.waiting if not letter.failed)
 
     # --- commits ------------------------------------------------------------------------------
 

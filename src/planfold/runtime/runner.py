@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from planfold.errors import LeaseLost
+from planfold.errors import CorruptLog, LeaseLost
 from planfold.eventstore.codec import own
 from planfold.eventstore.envelope import version_of
 from planfold.eventstore.port import EventStore
@@ -130,7 +131,9 @@ class Runner:
         # After another worker had it, the log may hold steps of this attempt that we never saw.
         seen = version_of(lease.cause) if lease.epoch == 1 else None
         planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen, partly=True)
-        task = _current(planner, lease)
+        task = None
+        with suppress(CorruptLog):  # of a snapshot; what is read next does without it
+            task = _current(planner, lease)
         if task is None or task.stopping:  # perhaps by a command that is not committed yet
             planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
             task = _current(planner, lease)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from planfold.choices import wrong_choice
-from planfold.errors import CommandRejected, ConfigurationError, NotFound
+from planfold.errors import CommandRejected, ConfigurationError, Conflict, NotFound
 from planfold.executors.registry import Executors
 from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
@@ -126,30 +126,28 @@ class PlanSchedules(PlanForking):
                 a ``plan``.
             ConfigurationError: the tools are not known, because of ``load=False``.
         """
-        added = await self._added(name)
         if params and plan is None:
             raise CommandRejected("params are the values of a plan; give the plan again with them")
-        new_cron = added.cron if cron is None else cron
-        new_tz = added.tz if tz is None else tz
-        check_schedule(name, new_cron, new_tz, catch_up or added.catch_up, overlap or added.overlap)
-        wanted = replace(
-            added.plan,
-            approved_by=approved_by or (None if plan is not None else added.plan.approved_by),
-            tags=added.plan.tags if tags is None else _tags(name, tags),
-        )
-        if plan is not None:
-            wanted = await self._scheduled(plan, params or {}, wanted)
-        edit = EditSchedule(
-            cron=" ".join(new_cron.split()),
-            tz=new_tz,
-            plan=wanted,
-            catch_up=catch_up,
-            overlap=overlap,
-            next_at=_first(new_cron, new_tz, self.store.clock()),
-            by=by,
-        )
-        await self._change(name, edit)
-        return await self.schedule(name)
+        given = EditSchedule(cron, tz, None, catch_up, overlap, by=by)
+        own_tags = None if tags is None else _tags(name, tags)
+        while True:
+            version = await self.store.version(schedule_id(name)) if _is_name(name) else 0
+            added = await self._added(name)
+            edit = _edit_of(added, given, self.store.clock())
+            wanted = replace(
+                added.plan,
+                approved_by=approved_by or (None if plan is not None else added.plan.approved_by),
+                tags=added.plan.tags if own_tags is None else own_tags,
+            )
+            if plan is not None:
+                wanted = await self._scheduled(plan, params or {}, wanted)
+            try:
+                await self._change(name, replace(edit, plan=wanted), version)
+            except Conflict as conflict:  # another edit was first
+                if conflict.topic != "version":
+                    raise
+            else:
+                return await self.schedule(name)
 
     async def schedules(self) -> list[ScheduleView]:
         """All schedules, by name."""
@@ -224,20 +222,28 @@ class PlanSchedules(PlanForking):
         draft = self._bound(plan, params)
         return await asyncio.to_thread(_scheduled, draft, wanted, executors)
 
-    async def _change(self, name: str, command: ScheduleCommand) -> list[Any]:
+    async def _change(
+        self, name: str, command: ScheduleCommand, version: int | None = None
+    ) -> list[Any]:
+        """``version``: of the stream that the command was made for (None: of any)."""
         _check_name(name)
         try:
-            return await self._record_change(schedule_id(name), recordable_command(command))
+            recordable = recordable_command(command)
+            return await self._record_change(schedule_id(name), recordable, version)
         except NotFound:
             raise _missing(name) from None
 
-    async def _record_change(self, stream: str, command: ScheduleCommand) -> list[Any]:
+    async def _record_change(
+        self, stream: str, command: ScheduleCommand, version: int | None
+    ) -> list[Any]:
         named = f"{stream}/{type(command).__name__}"
-        return await self.dispatcher.send(SCHEDULES, stream, command, command_id=named)
+        return await self.dispatcher.send(
+            SCHEDULES, stream, command, command_id=named, expected_version=version
+        )
 
     async def _state(self, name: str) -> ScheduleState:
         state = ScheduleState()
-        if isinstance(name, str) and _NAME.fullmatch(name):
+        if _is_name(name):
             with suppress(NotFound):
                 state = await schedule_state(self.dispatcher, schedule_id(name))
         if state.added is None:
@@ -276,6 +282,15 @@ def _scheduled(draft: PlanDraft, wanted: ScheduledPlan, executors: Executors) ->
     return replace(found, revision_hash=hash_revision(begin.tasks))
 
 
+def _edit_of(added: ScheduleAdded, given: EditSchedule, now: float) -> EditSchedule:
+    """``given`` with the first occurrence from ``now`` on. Raises CommandRejected."""
+    cron = added.cron if given.cron is None else given.cron
+    tz = added.tz if given.tz is None else given.tz
+    policies = (given.catch_up or added.catch_up, given.overlap or added.overlap)
+    check_schedule(added.name, cron, tz, *policies)
+    return replace(given, cron=" ".join(cron.split()), tz=tz, next_at=_first(cron, tz, now))
+
+
 def check_schedule(
     name: object,
     cron: object,
@@ -309,8 +324,12 @@ def _tags(name: str, tags: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not _is_name(name):
         raise CommandRejected(
             f"{str(name)[:50]!r} is not the name of a schedule; use up to 40 letters, digits and "
             ". _ - (first a letter or a digit)"

@@ -36,7 +36,9 @@ class CallSchedules(PlanSchedules):
         assert isinstance(plan, PlanDraft)  # with its values
         return plan
 
-    async def _record_change(self, stream: str, command: ScheduleCommand) -> list[Any]:
+    async def _record_change(
+        self, stream: str, command: ScheduleCommand, version: int | None
+    ) -> list[Any]:
         call = self._call
         return await self.dispatcher.send(
             SCHEDULES,
@@ -46,6 +48,7 @@ class CallSchedules(PlanSchedules):
             extra={"by": call.holder.name, "token": call.holder.token_id},
             idempotent=bool(call.command_id),
             request_hash=call.digest,
+            expected_version=version,
         )
 
 
