@@ -59,7 +59,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"name": 3}, "a tool needs a name"),
     ({"name": "a\0b"}, "option name holds a NUL"),
     ({"name": "x" * 1000}, "option name has 1,000 characters"),
-    ({"description": 3}, "option description is a int, not a text"),
+    ({"description": 3}, "option description has the type int; it must be a text"),
     ({"description": "\ud800"}, "option description is not valid Unicode"),
     ({"literal": "note"}, "option literal is 'note', not a list of parameters' names"),
     (

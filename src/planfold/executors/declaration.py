@@ -61,7 +61,9 @@ def checked_retry(retry: object, tool: str) -> RetryPolicy:
 
 def checked_description(description: object, tool: str) -> str:
     if not isinstance(description, str):
-        raise _wrong(tool, "description", f"is a {type(description).__name__}, not a text")
+        raise _wrong(
+            tool, "description", f"has the type {type(description).__name__}; it must be a text"
+        )
     _check_text(description, "description", tool)
     return description
 
