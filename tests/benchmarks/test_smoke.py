@@ -28,6 +28,7 @@ def test_the_sqlite_benchmarks_run(
     assert len(lines) == len(figures) + 1
 
 
+@pytest.mark.soak
 async def test_the_postgresql_benchmarks_run(postgres: Postgres) -> None:
     figures = await measure(postgres.address(), rounds=1, scale=SCALE)
     assert all(figure.ratio > 0 for figure in figures if figure.name != "idle worker")

@@ -54,9 +54,13 @@ def schema(path: Path) -> list[Any]:
         connection.close()
 
 
+EACH = pytest.mark.parametrize("each", [5, pytest.param(1, marks=pytest.mark.soak)])
+
+
+@EACH
 @pytest.mark.parametrize("first", [0, 1])
 def test_on_sqlite(
-    migrators: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+    migrators: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, each: int
 ) -> None:
     """From nothing, and from the oldest schema."""
     old = tmp_path / "old.db"
@@ -72,7 +76,7 @@ def test_on_sqlite(
     count = statements(migrators, str(whole), tmp_path)
     assert count > 12
     killed = tmp_path / "killed.db"
-    for kill_at in range(1, count + 1):
+    for kill_at in range(1, count + 1, each):
         for leftover in tmp_path.glob("killed.db*"):
             leftover.unlink()
         shutil.copy(old, killed)
@@ -93,13 +97,14 @@ async def tables(database: str) -> list[str]:
         await connection.close()
 
 
+@EACH
 async def test_on_postgresql(
-    migrators: Zygote, postgres: Any, empty_postgres_database: str, tmp_path: Path
+    migrators: Zygote, postgres: Any, empty_postgres_database: str, tmp_path: Path, each: int
 ) -> None:
     count = await asyncio.to_thread(statements, migrators, empty_postgres_database, tmp_path)
     assert count > 8
     whole = await tables(empty_postgres_database)
-    for kill_at in range(1, count + 1):
+    for kill_at in range(1, count + 1, each):
         name = f"killed_{empty_postgres_database[-12:]}_{kill_at}"
         database = await postgres.create_database(name)
         assert await asyncio.to_thread(killed_at, migrators, database, tmp_path, kill_at)

@@ -13,6 +13,7 @@ from testbed.site import Site
 pytestmark = pytest.mark.xdist_group("page")
 
 
+@pytest.mark.soak
 def test_eight_tabs_share_one_stream(site: Site, context: Any, page: Any, watched: Watched) -> None:
     streams: list[str] = []
     context.on(

@@ -292,7 +292,7 @@ async def test_a_task_that_waits_for_its_limit_can_be_stopped(
 
     async with planfold.open_app(each_database, tools=[deploy], limits=LIMITS) as app:
         holds = await app.submit(tasks(1, "deploy"), approved_by="me")
-        async with app.worker():
+        async with app.worker(drain_s=0.0):
             await asyncio.wait_for(began.wait(), 60)
             waits = await app.submit(tasks(1, "deploy"), approved_by="me")
             if end == "skip":

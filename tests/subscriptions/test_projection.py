@@ -179,11 +179,11 @@ async def test_a_restored_backup_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.crash
+@pytest.mark.parametrize("total", [600, pytest.param(1_600, marks=pytest.mark.soak)])
 async def test_killed_again_and_again_it_equals_one_that_never_crashed(
-    store: SqliteStore, tmp_path: Path
+    store: SqliteStore, tmp_path: Path, total: int
 ) -> None:
     chance = random.Random(7)
-    total = 1_600
     for start in range(0, total, 200):
         name = f"s{start}"
         await store.append(decision(*map(Counted, range(start, start + 200)), to=name))
@@ -197,7 +197,7 @@ async def test_killed_again_and_again_it_equals_one_that_never_crashed(
     while done() < total:
         command = [sys.executable, str(HERE / "tally.py"), store.path, str(result), "7"]
         process = subprocess.Popen(command)  # noqa: ASYNC220 - it takes no time
-        goal = min(done() + chance.randrange(1, 400), total)
+        goal = min(done() + chance.randrange(1, total // 4), total)
         try:
             await until(lambda goal=goal: done() >= goal)
         finally:
