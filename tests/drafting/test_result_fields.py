@@ -90,7 +90,7 @@ def test_what_is_not_known_is_not_judged() -> None:
         description="x",
         tool="any",
         label="o",
-        undo=UndoDraft(tool="any", arguments={"x": "$self.whatever"}),
+        undo=UndoDraft(tool="any", arguments={"x": "$self.anything"}),
     )
     used = run("$w.x[0]", "$o.y", "$o.z ?? 1", "$$o.q", "$a.stdout_file", label="u")
     literal = TaskDraft(description="x", tool="shell", arguments={"script": "echo $a.stdot"})

@@ -155,7 +155,7 @@ def _() -> Any:
 
 @planted("conflict not noticed")
 def _() -> Any:
-    """An append is made on whatever version the stream has."""
+    """An append is made on the version that the stream has, without a check."""
     right = SqliteStore.append
 
     def append(store: SqliteStore, append: Append) -> Any:
