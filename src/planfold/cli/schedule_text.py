@@ -12,6 +12,7 @@ import msgspec
 from planfold.cli.access import command_line
 from planfold.cli.terminal import Line, clean, counted, date_and_time
 from planfold.instants import zone_of
+from planfold.readmodels.labels import status_word
 
 if TYPE_CHECKING:
     from planfold.runtime.occurrences import ScheduledBy
@@ -28,6 +29,10 @@ _OVERLAP: Final = {
     "queue": "an occurrence waits while the plan before runs",
     "allow": "its plans may overlap",
 }
+_HELD_UP: Final = {
+    "skip": "occurrences are left out until that plan ends",
+    "queue": "occurrences wait until that plan ends",
+}
 
 
 def schedule_json(view: ScheduleView) -> dict[str, Any]:
@@ -42,6 +47,7 @@ def list_lines(views: Sequence[ScheduleView]) -> list[Line]:
         [
             (clean(view.name).ljust(pad), "bold"),
             (f"  {_next_words(view)}", "ask" if view.paused else ""),
+            (f"  held up by {clean(view.held_up_by)}" if view.held_up_by else "", "ask"),
             (f"  {clean(view.cron)} {clean(view.tz)}", "dim"),
             (f"  {clean(view.title)}", ""),
         ]
@@ -49,11 +55,15 @@ def list_lines(views: Sequence[ScheduleView]) -> list[Line]:
     ]
 
 
+def _look_at(plan_id: str, db: str | None) -> Line:
+    return [(command_line(db, "show", plan_id), "busy")]
+
+
 def _next_words(view: ScheduleView) -> str:
     if view.paused:
         return "paused"
     waiting = f", {view.waiting:,} waiting for the plan before" if view.waiting else ""
-    return f"next {date_and_time(view.next_at)}{waiting}" if view.next_at else f"no more{waiting}"
+    return f"next {_local(view.next_at, view)}{waiting}" if view.next_at else f"no more{waiting}"
 
 
 def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
@@ -67,8 +77,11 @@ def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
         lines.append([("  paused", "ask")])
     lines += [[(f"  next: {_local(at, view)}", "")] for at in upcoming(view)]
     if view.previous:
-        when = date_and_time(view.previous_at)
-        lines.append([(f"  last: {clean(view.previous)}, for {when}", "")])
+        status = f": {status_word(view.previous_status)}" if view.previous_status else ""
+        when = _local(view.previous_at, view)
+        lines.append([(f"  last: {clean(view.previous)}, for {when}{status}", "")])
+    if view.held_up_by:
+        lines.append([(f"  {_HELD_UP[view.overlap]}: ", "ask"), *_look_at(view.held_up_by, db)])
     if view.waiting:
         lines.append([(f"  {counted(view.waiting, 'occurrence')} waiting for its end", "")])
     for plan_id in view.starting:

@@ -153,7 +153,7 @@ class PlanSchedules(PlanForking):
         """All schedules, by name."""
         heads = await self.store.heads(SCHEDULES.stream_id)
         found = [
-            view_of(await schedule_state(self.dispatcher, head.aggregate_id))
+            await self._view(await schedule_state(self.dispatcher, head.aggregate_id))
             for head in heads
             if not head.head.get("removed")
         ]
@@ -161,9 +161,13 @@ class PlanSchedules(PlanForking):
 
     async def schedule(self, name: str) -> ScheduleView:
         """The schedule of this name."""
-        view = view_of(await self._state(name))
+        view = await self._view(await self._state(name))
         assert view is not None
         return view
+
+    async def _view(self, state: ScheduleState) -> ScheduleView | None:
+        head = await self.store.head(state.previous) if state.previous else None
+        return view_of(state, "" if head is None else str(head.head.get("status", "")))
 
     async def pause_schedule(self, name: str, *, reason: str = "", by: str = "") -> bool:
         """Begin no plan of a schedule until it is unpaused; those that began continue. False: it

@@ -196,7 +196,7 @@ def edit_command(
     else:
         approver = person() if yes else None
         given |= {"approved_by": approver, "by": person()}
-        view = with_schedules(db, lambda app: app.edit_schedule(name, **given))
+        view = with_schedules(db, lambda app: app.edit_schedule(name, **given), name=name)
     if view is not None:
         print_schedule(view, db, as_json=as_json)
     return COMPLETED
