@@ -6,7 +6,7 @@ every moment of the plan is in exactly one entry, and the entries add up to its 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import msgspec
@@ -20,6 +20,7 @@ from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 
 CANDIDATES = 10  # tasks of which it is tried what shortening them would gain
+_OF_PEOPLE = (Phase.Answer, Phase.Budget)
 _NOT_ITS_OWN = (Phase.Approval, Phase.Parents, Phase.Ended)
 
 
@@ -46,7 +47,7 @@ def ledger_of(timeline: Timeline, now: float) -> Ledger:
     """Up to the plan's end, or to ``now`` (seconds since the epoch) where it has not ended."""
     state = timeline.state
     end = timeline.now if state.outcome is not None else max(now, timeline.now)
-    entries = tuple(reversed(list(_walk(timeline, end))))
+    entries = tuple(p for each in reversed([*_walk(timeline, end)]) for p in _parts(timeline, each))
     by_phase: dict[str, float] = defaultdict(float)
     for entry in entries:
         by_phase[entry.phase.value] += entry.seconds(end)
@@ -99,6 +100,29 @@ def _walk(timeline: Timeline, end: float) -> Iterator[PhaseSpan]:
         task_id = parent
     if cursor > begin:
         yield PhaseSpan(task_id, Phase.Ended, begin, cursor)
+
+
+def _parts(timeline: Timeline, entry: PhaseSpan) -> Iterator[PhaseSpan]:
+    """An entry divided; of a map, the times in which no item ran and one waited for a person."""
+    moves: list[tuple[float, Phase, int]] = []
+    task = timeline.state.tasks.get(entry.task_id)
+    assert entry.end is not None
+    if entry.phase is Phase.Items and task is not None and task.elements is not None:
+        spans = (s for i in items_of(timeline.state, task) for s in timeline.spans(i.id, entry.end))
+        for span in spans:
+            if span.phase in (Phase.Running, *_OF_PEOPLE):
+                moves += [(span.start, span.phase, 1), (span.end or entry.end, span.phase, -1)]
+    busy, start, phase = Counter[Phase](), entry.start, entry.phase
+    for at, moved, change in sorted(moves):
+        busy[moved] += change
+        waits = [each for each in _OF_PEOPLE if busy[each] and not busy[Phase.Running]]
+        now = waits[0] if waits else Phase.Items
+        if now is not phase and at < entry.end:
+            if at > start:
+                yield replace(entry, phase=phase, start=start, end=at)
+                start = at
+            phase = now
+    yield replace(entry, phase=phase, start=start)
 
 
 def _last(timeline: Timeline, end: float) -> int:
