@@ -19,7 +19,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.items import id_text
+from planfold.planner.items import id_text, map_of
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Pause, PlanStatus, Task
@@ -134,7 +134,7 @@ def _drafted(envelope: Envelope, state: PlannerState) -> Notification | None:
 def _approval(envelope: Envelope, state: PlannerState) -> Notification | None:
     if state.status is not PlanStatus.AwaitingApproval:
         return None
-    text = f"waits for approval of {state.progress[1]} tasks"
+    text = f"waits for approval of {counted(state.progress[1], 'task')}"
     return _made(envelope, state, "approval", text, ("approve",))
 
 
@@ -207,10 +207,13 @@ def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
     if envelope.event.summary.to_undo:
         said += f" (undone: {envelope.event.summary.undone} of {envelope.event.summary.to_undo})"
     if kind == "failed":
+        maps = {map_of(i) for i in ids}  # of these, the items that failed count
+        more = sum(i not in maps for i in ids) - 1
+        said += f"; {counted(more, 'more task')} failed" if more > 0 else ""
         return _made(envelope, state, kind, f"has failed{said}", ("why",), errors=errors)
     text = f"is {kind}"
     if ids:  # the plan did without them
-        text += f", but {len(ids):,} task{'s' if len(ids) > 1 else ''} failed"
+        text += f", but {counted(len(ids), 'task')} failed"
     text += said
     return _made(envelope, state, kind, text, ("show",), errors=errors)
 
