@@ -9,6 +9,7 @@ from pathlib import Path
 from command_line import called, shown
 
 import planfold
+from planfold.cli.terminal import MARKS
 
 SETTINGS = '[limits.api]\nrate = "1/h"\n[limits.lock]\nconcurrency = 1\n'
 
@@ -38,6 +39,13 @@ def test_commands_show_limits() -> None:
                     await asyncio.sleep(0.01)
             await app.store.queue.close(["api"], 60.0)
             assert "waits for the limit 'api'" in await asyncio.to_thread(called, "why", plan_id)
+            show = await asyncio.to_thread(called, "show", plan_id)
+            assert "running, 1 of 2 tasks completed, 1 queued" in show
+            assert f"{MARKS['planned']} 2 second" in show, (
+                "a queued task has the mark of one that waits"
+            )
+            assert f"planfold watch {plan_id}" in show
+            assert "planfold resume" not in show, "a worker lives, and waits for the limit"
             return plan_id
 
     plan_id = asyncio.run(work())

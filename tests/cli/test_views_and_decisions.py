@@ -201,7 +201,7 @@ def test_retry_says_how_to_go_on() -> None:
     Path("ready.txt").touch()
     out = called("retry", "a")
     assert f"planfold resume {shown()['id']}" in out
-    assert "1 waiting for a worker" in out
+    assert "1 queued" in out
     called("resume")
     assert statuses(shown()) == ["completed", "completed"]
     called("retry", shown()["id"], "a", code=2)

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -299,25 +299,26 @@ async def plan_in(app: PlanForking, words: Sequence[str], remedy: str) -> str:
 
 
 async def plan_or_task(app: PlanForking, word: str) -> tuple[str, str | None]:
-    """The plan that ``word`` names; else, where it names a task of the latest plan, both. Raises
-    NotFound."""
+    """The plan of this id, a task of the latest plan with that plan, or the plan whose id ``word``
+    abbreviates: the first of them that exists. Raises NotFound."""
     from planfold.cli.terminal import clean
     from planfold.errors import NotFound
 
+    latest = ""
+    if await app.store.head(word) is None:
+        with suppress(NotFound):
+            latest = await latest_plan(app, None)
+            await app.task_id(latest, word)
+            return latest, word
     try:
         return await find_plan(app, word), None
     except NotFound as fault:
         if fault.topic != "plan":  # several plans, or none at all
             raise
-    latest = await latest_plan(app, None)
-    try:
-        await app.task_id(latest, word)
-    except NotFound:
-        raise NotFound(
-            f"there is no plan {clean(word)!r}, and {clean(latest)} has no such task; for a task "
-            "of another plan, name the plan too"
-        ).about("plan") from None
-    return latest, word
+    raise NotFound(
+        f"there is no plan {clean(word)!r}, and {clean(latest)} has no such task; for a task "
+        "of another plan, name the plan too"
+    ).about("plan")
 
 
 async def refuse_plan(app: PlanForking, word: str, remedy: str) -> None:

@@ -32,6 +32,7 @@ from planfold.readmodels.timeline import Phase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from planfold.cli.next_steps import Step
     from planfold.planner.state import PlannerState
     from planfold.planner.tasks import Task
     from planfold.readmodels.explanation import Explanation
@@ -76,8 +77,11 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         lines[0] += [(f"; {name} ", ""), (_standing(found), "bold")]
     elif found.status is PlanStatus.Running and not _runs(found):
         lines[0].append(("; no task runs now", ""))
+    named_before: set[Step] = set()
     for reason in found.reasons:
-        lines += [[], *_reason_lines(reason, found, db, width)]
+        steps = [s for s in reason_steps(reason, found, db) if s not in named_before]
+        named_before.update(steps)
+        lines += [[], *_reason_lines(reason, found, width), *step_lines(steps)]
     if found.left_out:
         words = command_line(db, "why", found.plan_id, "--history")
         more = f"... and {counted(found.left_out, 'more task')} that did not complete; all: "
@@ -93,7 +97,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     return lines
 
 
-def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int) -> Iterator[Line]:
+def _reason_lines(reason: Reason, found: Explanation, width: int) -> Iterator[Line]:
     several = len(reason.tasks) > 1
     names = named(reason.tasks, found.labels)
     text = f"{names} {_plural(reason.text) if several else reason.text}"
@@ -104,7 +108,6 @@ def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int
         yield [(fit(f"  {clean(fact)}", width), "dim")]
     for part in wrapped(f"Remedy: {clean(reason.remedy)}", width, "  ", "  "):
         yield [(part, "")]
-    yield from step_lines(reason_steps(reason, found, db))
 
 
 def _runs(found: Explanation) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
+from planfold.cli.approval_text import counted_specs, revision_lines, runs_lines
 from planfold.cli.by_hand_text import before_lines
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.forecast_text import forecast_lines
@@ -18,7 +19,7 @@ from planfold.cli.plan_json import show_json
 from planfold.cli.progress import display_for
 from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
-from planfold.cli.report import counted_specs, plan_lines, revision_lines, runs_lines
+from planfold.cli.report import plan_lines
 from planfold.cli.session import (
     Session,
     Stop,

@@ -211,7 +211,9 @@ class PlanReader:
 
         if state is None:
             state = (await self.planner(plan_id)).state
-        return unclaimed(await look_at_queue(self.store.queue, plan_id), state.tasks)
+        runs = state.status in (PlanStatus.Running, PlanStatus.Cancelling)
+        look = await look_at_queue(self.store.queue, plan_id, always=runs)
+        return unclaimed(look, plan_id, state.tasks)
 
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""

@@ -186,7 +186,7 @@ def approve_command(
 
 async def _approve_each(app: PlanForking, chosen: Filter) -> int:
     from planfold.cli.access import APPROVED, person
-    from planfold.cli.report import tasks_to_approve
+    from planfold.cli.approval_text import tasks_to_approve
 
     plans = await chosen.plans(app, APPROVED)
     ids = [plan.aggregate_id for plan in plans]
