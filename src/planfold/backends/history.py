@@ -1,4 +1,5 @@
-"""The events of one stream from its rows. Every load of a plan pays for it, so it is one loop."""
+"""The events of one stream from its rows. Every load of a plan runs this code, so it is a single
+loop."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ _join = b"\0".join
 
 @lru_cache(4096)
 def identity_checksum(stream_id: bytes, aggregate_id: bytes) -> int:
-    """What the checksums of all events of a stream begin with."""
+    """The checksum of the fields that all events of a stream share; the checksum of each event
+    continues it."""
     return crc32(b"%b\0%b\0" % (stream_id, aggregate_id))
 
 
@@ -144,8 +145,8 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
 
 
 def _brief(metadata: Metadata, aggregate_id: str, recorded_at: float) -> bytes | None:
-    """The JSON of metadata that names a cause within its stream and the times of an attempt:
-    nearly all metadata is that. None: it is of another kind, or cannot be read back."""
+    """The JSON of metadata that has only a cause within its stream and the times of an attempt, as
+    nearly all metadata has. None: it has more, or could not be read back."""
     cause, size = metadata.causation_id, len(aggregate_id)
     if (
         metadata.extra

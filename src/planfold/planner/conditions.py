@@ -183,7 +183,7 @@ def references_of(spec: TaskSpec) -> list[Reference]:
 
 
 def about_element(text: str) -> bool:
-    """Whether the condition of a map refers to the element, and so decides about each item."""
+    """Whether the condition of a map refers to the element. It then decides about each item."""
     return of_item(read_condition(text).references.values())
 
 
@@ -206,9 +206,9 @@ def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
 
 
 def bind_in_condition(text: str, literal: Callable[[Reference, bool], str | None]) -> str:
-    """``text`` with CEL in place of the references for which ``literal`` returns it. Of some it is
-    only asked whether they have a value: the second argument. Raises ConditionFault where the
-    text cannot be read."""
+    """``text`` with CEL in place of each reference for which ``literal`` returns it. Its second
+    argument says whether the condition only tests that the reference has a value. Raises
+    ConditionFault where the text cannot be read."""
     parts: list[str] = []
     for piece, reference in _pieces(text):
         if reference is None:
@@ -268,7 +268,8 @@ def holds(
 
 
 def _check_values(values: list[Any]) -> None:
-    """The library reads a text up to its first NUL, and no half surrogate pairs."""
+    """Refuse values that the library cannot read: it reads a text only up to its first NUL, and no
+    lone surrogates."""
     try:
         data = msgspec.json.encode(values)
     except (ValueError, TypeError, OverflowError, RecursionError) as fault:

@@ -59,7 +59,7 @@ def render_context(state: PlannerState, limit_tokens: int | None = None) -> str:
 
 
 def _must(state: PlannerState) -> Iterator[tuple[str, str]]:
-    """Names and texts of what is never shortened."""
+    """Names and texts that are never shortened."""
     yield "the goal", f"Goal: {state.goal or state.title}"
     if state.config.system_prompt:
         yield "system_prompt", f"Standing instructions: {state.config.system_prompt}"
@@ -106,7 +106,8 @@ def _results(
 
 
 def _fair_width(sizes: Sequence[int], room: int) -> int:
-    """The longest length of each line, so that all fit; short lines leave their share to others."""
+    """The longest line length with which all lines fit; short lines leave their share to the
+    others."""
     left, width = room, room
     for count, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
         width = left // count - 1
@@ -126,8 +127,8 @@ def profile_of(state: PlannerState) -> Profile:
 
 
 def over_budget(state: PlannerState) -> bool:
-    """Whether the rendered context has passed the budget and there is something left to compact.
-    Takes the same time however large the plan is."""
+    """Whether the rendered context exceeds the budget and there is something left to compact. The
+    cost does not depend on the size of the plan."""
     taken = state.fresh_tokens + text_tokens(state.context_summary)
     if taken <= state.config.token_budget * _RESULTS_SHARE or not state.uncompacted:
         return False  # the share that results always have: the usual case
@@ -135,8 +136,8 @@ def over_budget(state: PlannerState) -> bool:
 
 
 def _results_room(state: PlannerState) -> int:
-    """Tokens that are left to results and summary beside all that is never summarised. A long
-    plan's outline is shortened before results are."""
+    """Tokens for results and summary: what remains beside the parts that are never summarised. A
+    long plan's outline is shortened before results are."""
     budget = state.config.token_budget
     must = estimate_tokens(state.goal or state.title) + state.answer_tokens
     must += estimate_tokens(state.config.system_prompt) + _LEAST
@@ -150,8 +151,8 @@ def summary_tokens(state: PlannerState) -> int:
 
 
 def current_summary(state: PlannerState) -> str:
-    """The summary without its lines about tasks that were reset since; where a model wrote it, a
-    note names those tasks instead."""
+    """The summary without its lines about tasks that were reset since. If a model wrote the
+    summary, a note names those tasks instead."""
     if not state.stale:
         return state.context_summary
     starts = {i: _start(state.tasks[i])[:_KEPT] for i in state.stale if i in state.tasks}
@@ -202,7 +203,7 @@ def summary_basis(state: PlannerState, covers: Sequence[int]) -> str:
 
 
 def _fresh(state: PlannerState) -> list[Task]:
-    """Tasks whose present result the summary does not hold."""
+    """Tasks whose present result is not in the summary."""
     finished = (state.tasks[i] for i in dict.fromkeys(state.uncompacted))
     return [task for task in finished if task.status is TaskStatus.Completed]
 

@@ -1,4 +1,4 @@
-"""What the events of a whole plan change in its state. A function has its event's name."""
+"""How the events of a whole plan change its state. Each function has the name of its event."""
 
 from __future__ import annotations
 

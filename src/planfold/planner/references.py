@@ -342,7 +342,7 @@ def _follow(reference: Reference, results: Callable[[int | str], Any]) -> Any:
 
 
 def _where_the_rest_is(result: dict[str, Any], step: str | int, so_far: str) -> str:
-    """A field whose middle is left out must not be taken for the whole text."""
+    """The remedy for a field whose middle was left out: it must not be taken for the whole text."""
     files = [name for name in (f"{step}_file", "file") if name in result]
     remedy = f"; use {so_far}.{files[0]}, the file that holds all of it" if files else ""
     return f"the result has only the beginning and the end of {step!r}{remedy}"
@@ -359,7 +359,7 @@ def _step(value: Any, step: str | int) -> Any:
 
 
 def fields_of(value: Any) -> str:
-    """What an object has, or else what the value is: "has: total, rows", "is null"."""
+    """The fields of an object, or what another value is: "has: total, rows", "is null"."""
     if not isinstance(value, dict) or not value:
         return f"is {described(value)}"
     names = sorted(str(name)[:40] for name in value)

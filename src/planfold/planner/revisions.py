@@ -149,7 +149,7 @@ def check_config(config: PlannerConfig) -> None:
 
 
 def hash_revision(tasks: Iterable[TaskSpec]) -> str:
-    """Twelve hex digits that change with any change of any task.
+    """Twelve hex digits that differ whenever any task differs.
 
     Raises:
         CommandRejected: a task holds what JSON cannot (a lone surrogate, an integer of 2**64).
@@ -208,7 +208,7 @@ def may_be_planned_again(task: Task) -> bool:
 def _superseded(
     state: PlannerState, command: RevisePlan, started: Mapping[int, TaskSpec]
 ) -> set[int]:
-    """The ids of all superseded tasks: those of this command and of earlier revisions."""
+    """The ids of all superseded tasks, by this command and by earlier revisions."""
     for task_id in command.superseded:
         task = find_task(state, task_id)
         if not _has_ended(task) or task.status is TaskStatus.Completed:

@@ -1,4 +1,5 @@
-"""What the events of a task change in the state of the plan. A function has its event's name."""
+"""How the events of a task change the state of its plan. Each function has the name of its
+event."""
 
 from __future__ import annotations
 
@@ -104,7 +105,8 @@ def decided(state: PlannerState, event: TaskDecided) -> None:
 
 
 def _complete(state: PlannerState, task: Task, event: TaskStatusUpdated) -> None:
-    """What :func:`change` and :func:`_end` do of an ordinary task: the half of a long history."""
+    """:func:`change` and :func:`_end` for an ordinary task in one function, because half of a long
+    history are such events."""
     task.status, task.not_before = COMPLETED, None
     task.finished_at = state.updated_at
     task.result, task.error = event.result, None

@@ -1,7 +1,7 @@
 """``Commit``: decisions on one aggregate that become durable together.
 
-A decision is made on the state that earlier ones left, durable or not. What leaves the process
-waits until its commit is durable; an attempt that may run again after a crash does not. See
+Decisions build on each other, committed or not. Their answers, and tasks that must not run twice,
+wait until the commit is durable; an attempt that may run again after a crash starts earlier. See
 docs/decisions/0026.
 """
 
@@ -25,7 +25,8 @@ MOST_EVENTS = 256
 
 
 class Round(msgspec.Struct, eq=False):
-    """Commands that were decided together, and the places for tasks that they dispatched."""
+    """Commands that were decided together, and the worker slots reserved for the tasks that they
+    dispatched."""
 
     letters: Sequence[Letter]
     decision: Decision
@@ -41,8 +42,8 @@ class Round(msgspec.Struct, eq=False):
                 letter.answer.set_result(list(answer))
 
     def is_awaited(self) -> bool:
-        """Whether a caller, another worker or a task that begins only then waits until it is
-        durable."""
+        """Whether anything waits for this commit: a caller, another worker, or a task that must not
+        start before the commit is durable."""
         for letter in self.letters:
             if not letter.patient:
                 return True
@@ -65,8 +66,8 @@ class Round(msgspec.Struct, eq=False):
     def add_claims(
         self, basis: Basis, fences: dict[Fence, None], records: list[CommandRecord]
     ) -> None:
-        """Add what its accepted commands need in the store: the leases of reports, unless this
-        commit dispatched the attempt, and the ids of idempotent commands."""
+        """Add what its accepted commands require of the store: the leases of reports, except for
+        attempts that this commit dispatched, and the ids of idempotent commands."""
         for letter, answer in zip(self.letters, self.decision.answers, strict=True):
             if not answer or isinstance(answer, PlanfoldError):
                 continue
@@ -102,7 +103,7 @@ class Commit:
         self.events = 0
 
     def add(self, decided: Round, *, early: bool) -> None:
-        """Add a decision; ``early``: begin what need not wait for the commit."""
+        """Add a decision. ``early``: begin the tasks that need not wait for the commit."""
         self.rounds.append(decided)
         self.last = decided.decision
         self.events += len(decided.decision.events)
@@ -119,7 +120,8 @@ class Commit:
                 reservation.begin(self.basis)
 
     def succeed(self, workers: Sequence[Slots]) -> None:
-        """It is in the log: answer, stop what is to stop, and begin what waited for that."""
+        """The commit is durable: send the answers, stop what has to stop, and begin the tasks that
+        waited."""
         self.basis.durable = True
         ended = self._ended()
         for slots in workers if ended else ():
@@ -130,8 +132,9 @@ class Commit:
                 decided.reservation.grant(self.basis)
 
     def fail(self, fault: BaseException | None = None) -> list[Letter]:
-        """It is not in the log, or that is not known. Returns the letters to decide again:
-        ``alone``, where one of them has failed it; those that failed have the fault."""
+        """The commit failed, or its outcome is unknown. A command that alone caused the failure
+        gets the fault. If one of several did, ``alone`` is set, and they are decided one by one.
+        Returns the commands that have no answer yet."""
         self.basis.failed = True
         for decided in self.rounds:
             if decided.reservation is not None:
@@ -150,7 +153,7 @@ class Commit:
         return letters
 
     def append(self) -> Append:
-        """What the store has to write."""
+        """The commit as the store takes it."""
         rounds, last = self.rounds, self.last
         events: Sequence[tuple[Any, Metadata]] = last.events
         times: Sequence[float] = ()
@@ -180,8 +183,8 @@ class Commit:
         )
 
     def _net_queue(self) -> tuple[Dispatched, frozenset[int]]:
-        """What is left of the changes: a task that enters the queue and is settled in the same
-        commit was never there."""
+        """The net changes of the task queue: a task that is queued and settled within the same
+        commit never gets a row."""
         if len(self.rounds) == 1:
             reservation = self.rounds[0].reservation
             return self.last.queue, reservation.leased if reservation else frozenset()
@@ -206,7 +209,8 @@ class Commit:
         return [change for change in queue if change is not None], frozenset(leased)
 
     def _ended(self) -> list[int]:
-        """Tasks of which an attempt is over or is to stop, and none was begun here since."""
+        """Tasks of which an attempt ended or is to stop, and that did not begin again in this
+        commit."""
         ended: dict[int, None] = {}
         for decided in self.rounds:
             for change, _ in decided.decision.queue:

@@ -16,7 +16,7 @@ TITLES: Final = 1_000  # heads that are read at a time to look for a title
 async def plans_of(
     store: EventStore, choice: HeadChoice, *, title: str = "", limit: int | None = None
 ) -> list[StreamHead]:
-    """Plans of a choice with this text in their title, the newest first."""
+    """Plans that match a choice and have this text in their title, the newest first."""
     words, found = title.casefold(), list[StreamHead]()
     while limit is None or len(found) < limit:
         most = limit if limit is None or not words else max(limit, TITLES)

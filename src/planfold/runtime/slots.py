@@ -89,19 +89,19 @@ class Slots:
         return True
 
     def bound(self, turns: int | None) -> None:
-        """Until the next claim, take so many tasks past those that wait, and as many as come in
-        the next moment: short tasks of one plan need no claim each."""
+        """Until the next claim, let commits take up to ``turns`` tasks past those that wait in the
+        queue, and any number for a moment. Short tasks of one plan then need no claim each."""
         self.turns = turns
         self.turns_until = time.monotonic() + TURNS_S
 
     def give_back(self, reserved: Iterable[Reserved]) -> None:
-        """The commit failed, or its answer was lost: the places are free again, and what began
-        before it stops."""
+        """The commit failed, or its outcome is unknown. Free the slots, and stop what began
+        early."""
         self.reserved.difference_update(reserved)
         self.doubt()
 
     def grant(self, leases: Sequence[Lease], basis: Basis) -> None:
-        """These tasks are leased to this worker, once ``basis`` is durable."""
+        """The queue has leased these tasks to this worker, once ``basis`` is durable."""
         self.reserved.difference_update(
             [(le.aggregate_id, le.task_id, le.attempt) for le in leases]
         )
@@ -121,8 +121,8 @@ class Reservation:
         self._now = now
 
     def begin(self, basis: Basis) -> None:
-        """Begin what may begin before ``basis`` is durable. A worker that is being stopped waits
-        for the commit, to release what it got."""
+        """Begin the tasks that may start before ``basis`` is durable. A worker that is being
+        stopped begins none; it releases them after the commit."""
         if self.slots.open:
             self._grant(self.early, basis)
             self.early = ()
@@ -138,7 +138,7 @@ class Reservation:
             self.slots.grant(leases, basis)
 
     def give_back(self) -> None:
-        """The commit failed, or its answer was lost."""
+        """The commit failed, or its outcome is unknown."""
         self.slots.give_back(
             (self._aggregate_id, change.task_id, change.attempt)
             for change, _ in (*self.early, *self.waiting)

@@ -123,7 +123,7 @@ def migrate(connection: apsw.Connection, path: str) -> int:
 
 @functools.cache
 def migrations() -> list[tuple[str, str]]:
-    """Name and SQL of every step, in order."""
+    """Name and SQL of every schema step, in order."""
     return load_steps(__file__)
 
 
