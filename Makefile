@@ -34,6 +34,7 @@ help: ## show this list
 	@echo "DB=postgres runs demo and bench on PostgreSQL, with a server of their own."
 
 setup: $(VENV)/.dev ## install everything for development into .venv
+	@echo "Ready: $(BIN)/planfold. Next: make demo runs an example plan, make test all tests; make lists the rest."
 
 demo: $(VENV)/.$(DEMO_NEEDS) ## run the example plan (its database is under .planfold/)
 	$(call on_db,.planfold/postgres) $(DEMO)

@@ -14,7 +14,7 @@ from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
 from planfold.cli.next_steps import next_lines
-from planfold.cli.notifying import delivered, notifying
+from planfold.cli.notification_targets import delivered, notifying
 from planfold.cli.plan_json import show_json
 from planfold.cli.progress import display_for
 from planfold.cli.question_text import waiting_lines

@@ -224,9 +224,9 @@ def cron_of(added: ScheduleAdded) -> Cron:
 def compiled(plan: ScheduledPlan, executors: Executors) -> Initialize:
     """The first command of a plan of a schedule, as the tools are now. It is approved where its
     tasks are those that were approved with the schedule. Raises InvalidPlan, CorruptLog."""
-    from planfold.drafting.beginning import begin_plan
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.draft import PlanDraft
+    from planfold.drafting.first_command import begin_plan
     from planfold.planner.revisions import hash_revision
 
     try:

@@ -98,7 +98,7 @@ class SubPlans:
     ) -> Initialize:
         """The command that begins a sub-plan. One that is to stop begins as well, but unapproved,
         so that a worker that has not heard of the stop does not begin it later."""
-        from planfold.drafting.beginning import begin_sub_plan  # it loads the compiler
+        from planfold.drafting.first_command import begin_sub_plan  # it loads the compiler
 
         call = task.spec.tool
         planned = call.arguments if call is not None else {}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from planfold.cli.beginning import parallel_option, priority_option, project_option, tag_option
 from planfold.cli.exits import COMPLETED
 from planfold.cli.options import command, json_option, set_option, tools_option
+from planfold.cli.plan_options import parallel_option, priority_option, project_option, tag_option
 from planfold.cli.schedule_access import print_schedule, with_schedules
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import click
 from planfold.cli.access import command_line
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.json_log import log_json_option
-from planfold.cli.notifying import notifying
+from planfold.cli.notification_targets import notifying
 from planfold.cli.options import DB_HELP, WholeNumber, command, json_option, tools_option
 from planfold.cli.streams import say
 

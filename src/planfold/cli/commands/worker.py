@@ -10,7 +10,7 @@ import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.json_log import log_json_option, logs_json
-from planfold.cli.notifying import notifying
+from planfold.cli.notification_targets import notifying
 from planfold.cli.options import WholeNumber, command, json_option, tools_option
 from planfold.cli.remedies import explained
 from planfold.errors import PlanfoldError

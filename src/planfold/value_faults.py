@@ -1,4 +1,4 @@
-"""Values that must be one of a few: what the others are, where one is wrong."""
+"""Faults of values that must be one of a few: they list the allowed values, or name the nearest."""
 
 from __future__ import annotations
 
