@@ -21,7 +21,7 @@ _COLUMNS = 29  # of 13 pixels text that fit into a box
 def graph_elements(
     layout: Layout, statuses: Mapping[int, str], critical: Set[int]
 ) -> Iterator[str]:
-    """The elements; ``critical`` tasks, and the lines between them, are bold."""
+    """The SVG elements of the graph. ``critical`` tasks, and the lines between them, are bold."""
     bold = {n for n, node in enumerate(layout.nodes) if any(s.id in critical for s in node.tasks)}
     for number, node in enumerate(layout.nodes):
         for parent in node.parents:
@@ -52,7 +52,7 @@ def status_words(status: str) -> str:
 
 
 def node_name(node: Node) -> str:
-    """ "3 build", of a fan-out "1,000 x fetch"."""
+    """The name of a node: "3 build", for a fan-out "1,000 x fetch"."""
     if node.counted:
         return f"{len(node.tasks):,} x {kind_of(node.tasks[0])}"
     return name_of(node.tasks[0])

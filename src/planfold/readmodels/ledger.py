@@ -44,7 +44,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ledger_of(timeline: Timeline, now: float) -> Ledger:
-    """Up to the plan's end, or to ``now`` (seconds since the epoch) where it has not ended."""
+    """The ledger up to the plan's end, or to ``now`` (seconds since the epoch) if it has not
+    ended."""
     state = timeline.state
     end = timeline.now if state.outcome is not None else max(now, timeline.now)
     entries = tuple(p for each in reversed([*_walk(timeline, end)]) for p in _parts(timeline, each))
@@ -103,7 +104,8 @@ def _walk(timeline: Timeline, end: float) -> Iterator[PhaseSpan]:
 
 
 def _parts(timeline: Timeline, entry: PhaseSpan) -> Iterator[PhaseSpan]:
-    """An entry divided; of a map, the times in which no item ran and one waited for a person."""
+    """Divide an entry of a map: times in which no item ran and one waited for a person count as
+    waiting for that person."""
     moves: list[tuple[float, Phase, int]] = []
     task = timeline.state.tasks.get(entry.task_id)
     assert entry.end is not None
@@ -147,7 +149,7 @@ def _last(timeline: Timeline, end: float) -> int:
 
 
 def _parent(timeline: Timeline, span: PhaseSpan, cursor: float) -> int | None:
-    """The parent that a wait ended with, else the one that ended last by then."""
+    """The parent that ended a wait; else the parent that had ended last by then."""
     tasks = timeline.state.tasks
     if span.by in tasks:
         return span.by
@@ -187,14 +189,14 @@ def _own(
 
 
 def _alone_from(state: PlannerState, task_id: int) -> float:
-    """When the map ended behind which this one runs item by item: until then the time is that
-    one's."""
+    """When the map that this one follows item by item ended; the time before counts for that
+    map."""
     source = state.tasks.get(source_of(state.tasks[task_id].spec))
     return 0.0 if source is None else source.finished_at
 
 
 def _ran(timeline: Timeline, task_id: int, end: float, waits: tuple[Phase, ...]) -> float:
-    """How long a task ran; a map as long as the longest of its items."""
+    """How long a task ran; for a map, its longest item."""
     task = timeline.state.tasks[task_id]
     if task.elements is None:
         return _own(timeline, task_id, end, waits)

@@ -115,8 +115,8 @@ def graph_drawing(specs: Sequence[TaskSpec], revision_hash: str = "") -> GraphDr
 
 
 def timeline_drawing(timeline: Timeline, look: QueueLook | None, now: float) -> TimelineDrawing:
-    """Of a plan up to ``now``. ``look`` says which tasks wait in the queue; None: the plan is
-    drawn as it was earlier."""
+    """The timeline of a plan up to ``now``. ``look`` says which tasks wait in the queue; None: the
+    plan is drawn as of an earlier time."""
     state = timeline.state
     ledger = ledger_of(timeline, now)
     spans: list[DrawnSpan] = []

@@ -14,9 +14,9 @@ from planfold.readmodels.reason import Reason, ReasonKind, WorkerFit
 
 
 class QueueLook(NamedTuple):
-    """A plan's rows of the task queue by task id, the owners that have certainly ended, the
-    workers that live, and how many tasks each of them holds; without rows, no workers. ``limits``
-    are the shared limits by name, where a row is under one."""
+    """The rows of a plan in the task queue by task id; the owners that have certainly ended; the
+    live workers, and how many tasks each holds. Without rows, no workers. ``limits`` are the shared
+    limits by name, if a row is under one."""
 
     rows: Mapping[int, Lease]
     dead: frozenset[str]
@@ -35,7 +35,7 @@ class QueueLook(NamedTuple):
 
     @property
     def attended(self) -> bool:
-        """Whether a worker that may live holds any task."""
+        """Whether a worker that may live holds a task."""
         return any(not self.is_free(row) for row in self.rows.values())
 
     def may_be_served(self, row: Lease, *, without: str = "") -> bool:
@@ -77,7 +77,7 @@ async def look_at_queue(queue: TaskQueue, plan_id: str, *, always: bool = False)
 
 
 def unclaimed(look: QueueLook, plan_id: str, tasks: Mapping[int, Task]) -> Unclaimed:
-    """Of the plan with these tasks."""
+    """The unclaimed tasks of a plan with these tasks."""
     waiting = {}
     for row in look.free:
         if (task := tasks.get(row.task_id)) is not None:
