@@ -6,7 +6,7 @@ PlanfoldError
 ├── NotFound             the caller: no such plan, task or question
 ├── Conflict             the caller: another writer was first, or an id was used twice
 ├── LeaseLost            the worker: another one holds this task now, drop the result
-├── Transient            no one yet: the same call may succeed later
+├── Transient            the caller, later: the same call may succeed then
 ├── Permanent            the task's author: the same call will fail again
 ├── CorruptLog           the operator: the log cannot be read by this version
 └── ConfigurationError   the operator: settings, addresses, missing extras

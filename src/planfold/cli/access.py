@@ -147,8 +147,8 @@ async def plans_at(db: str | None) -> AsyncIterator[PlanForking]:
 
 
 def client_of(server: str) -> Client:
-    """A client of the service. Its token is in --token-file, PLANFOLD_TOKEN, or the file of the
-    service of this user's database, if that is the one. Raises ConfigurationError."""
+    """A client of the service. The token comes from --token-file, from PLANFOLD_TOKEN, or from the
+    runtime file if this user's service has this address. Raises ConfigurationError."""
     from planfold.errors import ConfigurationError
     from planfold.service.client import Client
     from planfold.service.runtime_file import local_service
@@ -271,8 +271,8 @@ async def only_plan(
     without: Collection[str] = (),
     asking: bool = False,
 ) -> str:
-    """The plan to change: the named one, else the only one whose status is not one of these; with
-    ``asking`` the only one of them with open questions. Raises NotFound."""
+    """The plan to change: the named one, else the only one whose status is not excluded; with
+    ``asking``, the only such plan with open questions. Raises NotFound."""
     from planfold.errors import NotFound
 
     if key is not None:

@@ -20,7 +20,7 @@ MOST_EACH: Final = 10  # tasks of each plan, where several are approved
 
 
 def counted_specs(fold: PlanFold) -> list[TaskSpec]:
-    """Without those that a revision superseded, and those that undo others."""
+    """The planned tasks without superseded tasks and undo tasks."""
     return [t.spec for t in without_undo_tasks(fold.state).values() if not t.superseded]
 
 

@@ -25,7 +25,9 @@ priority_option = click.option(
     help="Workers take tasks of plans with a higher priority first (0 unless set).",
 )
 project_option = click.option(
-    "--project", metavar="NAME", help='What tokens of the service may be limited to ("default").'
+    "--project",
+    metavar="NAME",
+    help='The plan\'s project; tokens may be limited to some (default: "default").',
 )
 pause_option = click.option(
     "--pause-before",
@@ -36,7 +38,11 @@ pause_option = click.option(
 
 
 tag_option = click.option(
-    "--tag", "tags", multiple=True, metavar="TAG", help="To find the plan by; may be repeated."
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="A tag to find the plan by; may be repeated.",
 )
 
 

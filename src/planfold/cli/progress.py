@@ -237,7 +237,8 @@ def _text(line: Line, *, wraps: bool = True) -> Text:
 
 
 def _what_matters(tasks: Sequence[Task], most: int) -> list[Task]:
-    """What runs, asks or failed, then what comes next, then what ended last; in graph order."""
+    """The tasks to show, in graph order: those that run, ask or failed, then those that come next,
+    then those that ended last."""
     first = (TaskStatus.Running, TaskStatus.NeedsClarification, TaskStatus.Failed)
     ranked: list[list[int]] = [[], [], []]
     for place, task in enumerate(tasks):

@@ -115,7 +115,8 @@ def _runs(found: Explanation) -> bool:
 
 
 def _standing(found: Explanation) -> str:
-    """A task was dispatched before a worker runs it."""
+    """The status of a task in words. The plan says "running" once a task is dispatched; only the
+    queue knows whether a worker runs it."""
     if any(r.kind is ReasonKind.Wait and found.task_id in r.tasks for r in found.reasons):
         return "waits"
     if found.task_status is TaskStatus.Running:
@@ -190,7 +191,7 @@ def phase_words(phase: Phase) -> str:
 
 
 def waiting_words(task: Task, now: float) -> str:
-    """Of a wait, in a list: "waits 1 d 3 h for payment.settled"."""
+    """The words for a wait in a list: "waits 1 d 3 h for payment.settled"."""
     left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
     if task.runs_plan:
         return f"runs {clean(task.plan_id)}" if task.plan_id else "begins its plan"
@@ -199,5 +200,5 @@ def waiting_words(task: Task, now: float) -> str:
 
 
 def manner_words(fold: PlanFold, task: Task) -> str:
-    """How a task runs, where that is not as usual; other tasks by their labels."""
+    """How a task runs, if that is unusual; other tasks by their labels."""
     return manner_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))

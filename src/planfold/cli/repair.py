@@ -70,7 +70,8 @@ async def _repair(app: App, plan: StreamHead, found: Difference) -> list[str]:
 
 
 async def _derive_again(app: App, plan: StreamHead, found: Difference) -> None:
-    """The head, and the rows of the task queue, except those of effects that may have happened."""
+    """Rebuild the head, and the rows of the task queue except those of effects that may have
+    happened."""
     again = {t.id: t.attempt for t in found.lost if t.spec.effect is not Effect.Once}
     planner = Planner(found.state)
     queue: list[tuple[QueueChange, int]] = [(Settle(i), found.version) for i in found.extra]

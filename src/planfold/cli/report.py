@@ -66,7 +66,7 @@ _TELLING: Final = (
 
 
 def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line:
-    """Status and counts: "running, 3 of 7 tasks completed, 2 running"."""
+    """Status and counts: "running, 3 of 7 tasks completed, 2 running, 1 queued"."""
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
@@ -174,7 +174,7 @@ def _undone_items(fold: PlanFold, task: Task) -> str:
 
 
 def _took(fold: PlanFold, task: Task, now: float) -> str:
-    """How long a completed task ran, or waited for its answer."""
+    """How long a completed task ran, or how long its question was open."""
     if task.by_hand is not None:
         return "by hand"
     started = fold.began_at.get(task.id, task.started_at)
@@ -257,12 +257,13 @@ def id_width(fold: PlanFold) -> int:
 
 
 def specs_of(fold: PlanFold) -> list[Any]:
-    """The tasks as written, without the items of maps."""
+    """The tasks as written in the plan, without the items of maps."""
     return [task.spec for task in fold.state.written().values()]
 
 
 def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
-    """In reading order, those that failed or have not ended before those that completed."""
+    """The tasks to show, in reading order; tasks that failed or have not ended are chosen before
+    completed ones."""
     state, chosen = fold.state, list[Task]()
     if most is None or len(state.written_ids()) <= most:
         return [state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
@@ -330,8 +331,8 @@ def _result_lines(result: Any) -> list[str]:
 def whole_report(
     situation: Situation, db: str | None, width: int, *, everything: bool = False
 ) -> list[Line]:
-    """What ``show`` prints; ``everything``: also of a plan with many tasks. Of the past there is
-    nothing to do next."""
+    """What ``show`` prints. ``everything``: all tasks also of a large plan. For a past state there
+    is nothing to do next."""
     fold = situation.fold
     few, asked = (None, None) if everything else (SHOWN, QUESTIONS)
     more = command_line(db, "show", fold.plan_id, "--all")

@@ -70,7 +70,7 @@ class TerminalRunner:
         self._since = since or time.time()
 
     async def run(self, plan_id: str, *, detach: bool = False, in_list: bool = False) -> int:
-        """One plan, from approval to its end; returns the exit code. ``in_list``: the JSON
+        """Run one plan, from approval to its end; returns the exit code. ``in_list``: the JSON
         output is a list, because no plan was named."""
         with Stop().listening() as stop:
             await self._ask_for_approval(plan_id, stop)
@@ -92,7 +92,7 @@ class TerminalRunner:
         return code
 
     async def run_all(self) -> int:
-        """Every plan that has not ended."""
+        """Run every plan that has not ended."""
         with Stop().listening() as stop:
             async with notifying(self._app) as consumers:
                 session = await self._work(None, stop)
@@ -223,7 +223,7 @@ class TerminalRunner:
         return exit_code_of(fold.state.status.value for fold in below)
 
     async def _continued_by(self, situation: Situation) -> list[PlanFold]:
-        """The plan, or the sub-plans for which alone it waits."""
+        """The plan, or the sub-plans that it alone waits for."""
         if situation.fold.state.status is not PlanStatus.Running:
             return [situation.fold]
         found = await continued_by(self._app, situation.fold.plan_id)

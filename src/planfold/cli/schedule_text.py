@@ -104,7 +104,7 @@ def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
 
 
 def upcoming(view: ScheduleView) -> list[float]:
-    """Its next occurrences, in seconds since the epoch."""
+    """The next occurrences, in seconds since the epoch."""
     if view.next_at is None:
         return []
     from planfold.cron import Cron
@@ -117,7 +117,7 @@ def upcoming(view: ScheduleView) -> list[float]:
 
 
 def _local(at: float, view: ScheduleView) -> str:
-    """In the time zone of the schedule, and of this machine where that is another one."""
+    """A time in the zone of the schedule, and in that of this machine if it differs."""
     try:
         there = datetime.fromtimestamp(at, zone_of(view.tz))
     except ValueError:  # this machine lacks the time zone

@@ -112,7 +112,7 @@ class Session:
         self._told_signals: set[tuple[str, int, int]] = set()
 
     async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
-        """Until nothing more can happen, or a signal came."""
+        """Follow the plans until nothing more can happen, or a signal comes."""
         await self.look()
         await self._show_earlier_attempts(worker)
         keyboard = Keyboard(self._changed.set, own_echo=self.display.redraws) if ask else None
@@ -137,7 +137,7 @@ class Session:
             self.display.close()
 
     async def _show_earlier_attempts(self, worker: Worker | None) -> None:
-        """Those that run, and those that wait for a worker other than this one."""
+        """Show attempts that already run, and those that wait for another worker."""
         for fold in self.folds.values():
             earlier = [
                 task
@@ -233,7 +233,7 @@ class Session:
         return list(self.folds)
 
     def _with_sub_plans(self, plan_ids: Sequence[str]) -> Sequence[str]:
-        """These plans and their sub-plans that run."""
+        """These plans and their running sub-plans."""
         found = [*plan_ids]
         for plan_id in found:
             fold = self.folds.get(plan_id)
@@ -280,7 +280,8 @@ class Session:
         return not (will_go_on or asking)
 
     def _tell_waits(self) -> None:
-        """Where no person can be asked here: the answer that a plan waits for, and its deadline."""
+        """Print the answer that a plan waits for, and its deadline, if no person can be asked
+        here."""
         if self._asker is not None or self._to_the_end:
             return
         for fold in self.folds.values():
@@ -295,7 +296,7 @@ class Session:
                     self.display.say(waiting_line(fold, question))
 
     def _tell_signals(self) -> None:
-        """Where tasks wait for signals: the commands that give the first ones."""
+        """Print the first commands that give the signals which tasks wait for."""
         if self._to_the_end:
             return
         for fold in self.folds.values():
@@ -316,7 +317,7 @@ class Session:
 
 
 async def unserved_here(app: App, fold: PlanFold, worker: Worker | None = None) -> list[Task]:
-    """The tasks that no running worker can run. See :func:`unserved`."""
+    """The tasks that no live worker can run. See :func:`unserved`."""
     owner = worker.owner if worker is not None else ""
     return await unserved(app.store, app.executors, fold.plan_id, fold.state, owner)
 

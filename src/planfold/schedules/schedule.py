@@ -215,8 +215,8 @@ def _decide(
 def _allotted(
     state: ScheduleState, added: ScheduleAdded, due: tuple[Occurrence, ...], ended: str
 ) -> tuple[tuple[Occurrence, ...], ...]:
-    """Of the occurrences that wait and are due: those that begin, of the due ones those that wait,
-    and those that are left out."""
+    """Divide the waiting and due occurrences: those that begin, the due ones that wait, and those
+    that are left out."""
     candidates = (*state.waiting, *due)
     if added.overlap == "allow":
         return candidates, (), ()

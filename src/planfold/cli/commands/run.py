@@ -51,7 +51,13 @@ def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str
 @set_option
 @click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
 @click.option("--detach", is_flag=True, help="Only record it; workers or `resume` run it.")
-@click.option("--id", "plan_id", metavar="ID", callback=_checked_id, help="Submit once only.")
+@click.option(
+    "--id",
+    "plan_id",
+    metavar="ID",
+    callback=_checked_id,
+    help="The plan's id: a second run with it submits nothing.",
+)
 @model_option
 @click.option("--as-written", is_flag=True, help="With a model: use it to run tasks, not to plan.")
 @click.option(

@@ -150,13 +150,15 @@ def _config(settings: Settings, priority: int, project: str | None) -> PlannerCo
 
 @command("edit", "Change the times, the plan or the policies of a schedule.")
 @click.argument("name")
-@click.option("--cron", metavar="CRON", help="Other times.")
-@click.option("--tz", metavar="ZONE", help="Another time zone.")
-@click.option("--plan", "source", metavar="PLAN", help="Another plan, or the same one again.")
+@click.option("--cron", metavar="CRON", help="New times.")
+@click.option("--tz", metavar="ZONE", help="A new time zone.")
+@click.option("--plan", "source", metavar="PLAN", help="A new plan, or the same one again.")
 @_policies(default=False)
 @set_option
 @click.option("--yes", "-y", is_flag=True, help="Approve its plan without asking.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Instead of its tags.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="Replace its tags; may be repeated."
+)
 @tools_option
 @json_option("the schedule")
 def edit_command(

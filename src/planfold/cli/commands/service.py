@@ -28,20 +28,31 @@ ALL_SCOPES = ("read", "write", "approve", "admin")
 
 
 @command("serve")
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Default: 127.0.0.1.")
 @click.option(
-    "--port", type=WholeNumber(0, 65_535), default=PORT, metavar="PORT", help=f"Default: {PORT}."
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="Listen at this address. Default: 127.0.0.1.",
+)
+@click.option(
+    "--port",
+    type=WholeNumber(0, 65_535),
+    default=PORT,
+    metavar="PORT",
+    help=f"Listen at this port. Default: {PORT}.",
 )
 @click.option(
     "--public-url",
     "addresses",
     multiple=True,
     metavar="URL",
-    help="Where clients reach it, such as https://plans.example.org; may be given several times.",
+    help="Where clients reach it, such as https://plans.example.org; may be repeated.",
 )
 @click.option("--tls-certificate", metavar="FILE", help="Serve HTTPS with this certificate (PEM).")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate (PEM).")
-@click.option("--behind-proxy", is_flag=True, help="A reverse proxy in front of it does TLS.")
+@click.option(
+    "--behind-proxy", is_flag=True, help="A reverse proxy in front of the service does TLS."
+)
 @click.option("--no-worker", is_flag=True, help="Run no tasks; workers run elsewhere.")
 @click.option(
     "--concurrency",
@@ -181,15 +192,21 @@ def token_command(context: click.Context, db: str | None) -> None:
     multiple=True,
     type=click.Choice(ALL_SCOPES),
     default=["read"],
-    help="What it allows; may be given several times. Default: read.",
+    help="What the token allows; may be repeated. Default: read.",
 )
-@click.option("--days", type=WholeNumber(1, 3_660), default=90, metavar="N", help="Default: 90.")
+@click.option(
+    "--days",
+    type=WholeNumber(1, 3_660),
+    default=90,
+    metavar="N",
+    help="Days until the token ends. Default: 90.",
+)
 @click.option(
     "--project",
     "projects",
     multiple=True,
     metavar="NAME",
-    help="It sees only plans of this project; may be given several times. Default: all.",
+    help="Only plans of this project; may be repeated. Default: all.",
 )
 @json_option("the token")
 def create_command(

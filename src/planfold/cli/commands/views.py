@@ -34,15 +34,23 @@ NARROW = 70  # columns
 
 @command("list")
 @click.option("--limit", metavar="N", type=WholeNumber(1), default=50, help="At most N plans (50).")
-@click.option("--after", metavar="ID", help="The next page: what comes after this plan.")
+@click.option("--after", metavar="ID", help="The next page: the plans after this one.")
 @click.option(
-    "--status", "statuses", metavar="STATUS", multiple=True, help="Only these; may be repeated."
+    "--status",
+    "statuses",
+    metavar="STATUS",
+    multiple=True,
+    help="Only plans with this status; may be repeated.",
 )
-@click.option("--title", metavar="TEXT", default="", help="Only plans with this in their title.")
+@click.option(
+    "--title", metavar="TEXT", default="", help="Only plans with this text in their title."
+)
 @click.option("--project", metavar="NAME", help="Only plans of this project.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only plans with this tag.")
-@click.option("--since", metavar="AGE", type=Age(), help="Begun in the last 12h, 90d or 2w.")
-@click.option("--older-than", metavar="AGE", type=Age(), help="Begun before that.")
+@click.option(
+    "--since", metavar="AGE", type=Age(), help="Only plans that began in the last 12h, 90d or 2w."
+)
+@click.option("--older-than", metavar="AGE", type=Age(), help="Only plans that began longer ago.")
 @json_option("the plans")
 def list_command(
     limit: int,

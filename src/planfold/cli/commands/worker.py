@@ -42,7 +42,10 @@ LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
     help="Serve metrics for Prometheus at this port; 0: a free one.",
 )
 @click.option(
-    "--metrics-host", default="127.0.0.1", metavar="ADDRESS", help="For that. Default: 127.0.0.1."
+    "--metrics-host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="The address of the metrics. Default: 127.0.0.1.",
 )
 @click.option(
     "--otlp",

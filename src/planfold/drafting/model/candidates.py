@@ -165,7 +165,7 @@ class Candidates:
 
     @property
     def waiting(self) -> list[str]:
-        """Labels of what is neither accepted nor given up."""
+        """Labels of tasks that are neither accepted nor given up."""
         return [candidate.label for candidate in self._pending]
 
     def _candidate(self, value: Any) -> _Candidate:
@@ -186,7 +186,7 @@ class Candidates:
         return label
 
     def _repeats(self, candidate: _Candidate) -> bool:
-        """Whether the model only says again what was accepted; that stays as it is."""
+        """Whether the model only repeats an accepted task, which stays as it is."""
         label = candidate.label
         earlier = self._written.get(label)
         if earlier is None:
@@ -332,7 +332,7 @@ def _closed_fault(candidate: _Candidate, name: str, reason: str) -> Fault:
 
 
 def _renamed(fault: Fault, ids: Mapping[int, _Candidate]) -> Fault:
-    """The compiler names tasks by id; the model knows them by label."""
+    """The fault with labels in place of ids: the compiler names tasks by id, the model by label."""
     if fault.task is None or not fault.task.isdecimal() or int(fault.task) not in ids:
         return fault
     return msgspec.structs.replace(fault, task=excerpt(ids[int(fault.task)].label))
