@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 
 from command_line import called, shown
+from terminals import Terminal
 
 import planfold
 from planfold.cli.terminal import MARKS
@@ -21,6 +24,16 @@ def test_a_limit_that_is_not_declared_is_refused_and_nothing_is_recorded() -> No
         assert "the limit 'api' is not declared" in said
         assert "declare it in planfold.toml: [limits.api] with rate" in said
     assert not Path(".planfold").exists()
+
+
+def test_a_task_that_waits_for_a_limit_does_not_look_like_running() -> None:
+    Path("planfold.toml").write_text(SETTINGS)
+    Path("plan.md").write_text("1. Run `true` {limit=api}\n2. Run `true` {limit=api}\n")
+    with Terminal("run", "--yes", "plan.md", columns=120) as terminal:
+        terminal.expect("running, 1 of 2 tasks completed, 1 queued")
+        terminal.expect("waits for the limit 'api': 1 of 1 starts")
+        os.kill(terminal.pid, signal.SIGTERM)
+        terminal.end()
 
 
 def test_commands_show_limits() -> None:

@@ -13,7 +13,7 @@ from testbed.patience import PATIENCE_S
 
 FREEZES = """
 import gc
-from planfold.cli.session import settled
+from planfold.cli.own_worker import settled
 
 assert not gc.get_freeze_count()
 with settled():

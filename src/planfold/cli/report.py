@@ -70,12 +70,14 @@ def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
+    running = (state.tasks.get(i) for i in unclaimed)
+    queued = sum(task is not None and task.status is TaskStatus.Running for task in running)
     completed, total = state.progress
     done = f"{completed} of {counted(total, 'task')} completed"
     spans: Line = [(status_word(status), STATUS_STYLES.get(status, "")), (f", {done}", "")]
     for count, what in (
-        (state.schedule.slots - len(unclaimed), "running"),
-        (len(unclaimed), "queued"),
+        (state.schedule.slots - queued, "running"),
+        (queued, "queued"),
         (counts[TaskStatus.Failed] - state.schedule.aside[TaskStatus.Failed], "failed"),
     ):
         if count:

@@ -15,19 +15,13 @@ from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
 from planfold.cli.next_steps import next_lines
 from planfold.cli.notification_targets import delivered, notifying
+from planfold.cli.own_worker import Stop, at_work, held_tasks
 from planfold.cli.plan_json import show_json
 from planfold.cli.progress import display_for
 from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
 from planfold.cli.report import plan_lines
-from planfold.cli.session import (
-    Session,
-    Stop,
-    at_work,
-    held_tasks,
-    tell_interruption,
-    unserved_here,
-)
+from planfold.cli.session import Session, tell_interruption, unserved_here
 from planfold.cli.situation import Situation, situation_of
 from planfold.cli.terminal import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.planner.commands import CancelPlan

@@ -17,7 +17,7 @@ from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
     from planfold.runtime.settings import Settings
     from planfold.service.credentials import Credentials, Issued
     from planfold.service.server import Binding, Listening
@@ -111,7 +111,7 @@ async def _serve(
 
     from planfold.app import open_app
     from planfold.cli.access import let_tools_be_found
-    from planfold.cli.session import Stop, at_work
+    from planfold.cli.own_worker import Stop, at_work
     from planfold.service.server import serving
 
     let_tools_be_found(settings, tools)

@@ -227,10 +227,11 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
     planfold watch plan-3f9a
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.own_worker import Stop
     from planfold.cli.plan_json import show_json
     from planfold.cli.progress import PlainLines, display_for
     from planfold.cli.report import header_line, plan_lines
-    from planfold.cli.session import Session, Stop
+    from planfold.cli.session import Session
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, print_json
 
@@ -352,7 +353,7 @@ async def _print(
 async def _follow(app: PlanForking, plan_id: str | None, printer: LogPrinter) -> int:
     import asyncio
 
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
     from planfold.eventstore.envelope import Query
 
     async def follow() -> None:

@@ -17,7 +17,7 @@ from planfold.errors import PlanfoldError
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
     from planfold.cli.terminal import Line, Paper
     from planfold.runtime.settings import Settings
     from planfold.runtime.worker import Worker
@@ -94,7 +94,7 @@ async def _work(
     import signal
 
     from planfold.cli.access import let_tools_be_found, settings_for
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
 
     settings = settings_for(db, concurrency=concurrency)
     let_tools_be_found(settings, tools)
@@ -116,7 +116,7 @@ async def _serve(
     as_json: bool,
 ) -> None:
     from planfold.cli.access import database_shown
-    from planfold.cli.session import at_work
+    from planfold.cli.own_worker import at_work
     from planfold.cli.terminal import Paper, clean
 
     for route in [route for route in routes if not await _is_known(app, route)]:
