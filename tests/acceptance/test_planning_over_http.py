@@ -1,6 +1,6 @@
 """Planning against local HTTP servers that speak the vendors' wire formats: no client is mocked.
 
-Whatever the server does, the plan ends in a clear state: completed, or failed with the reason, and
+The plan always ends in a clear state: completed, or failed with the reason, and
 with a visible warning where the text drafter had to step in.
 """
 

@@ -36,7 +36,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 @pytest.fixture
 async def direct(postgres_database: str) -> AsyncIterator[Connection]:
-    """A session of somebody else."""
+    """A session of another program."""
     connection = await asyncpg.connect(postgres_database)
     yield connection
     connection.terminate()
@@ -85,7 +85,7 @@ async def deadlocks(connection: Connection) -> int:
     return count
 
 
-# --- nobody knows whether it was committed ------------------------------------------------------
+# --- it is unknown whether it was committed ----------------------------------------------------
 
 
 @pytest.mark.parametrize(

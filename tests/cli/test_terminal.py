@@ -10,7 +10,7 @@ import pytest
 from command_line import called, question, sh, shown, statuses, wait_until, write_plan
 from terminals import Terminal
 
-# At most half a minute: should a test fail, this is nobody's child any more.
+# At most half a minute: should a test fail, this process has no parent any more.
 UNTIL_GO = "for i in $(seq 600); do [ -e go.txt ] && break; sleep 0.05; done"
 
 

@@ -111,7 +111,7 @@ def run(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def points(zygote: Zygote, server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The points that a run passes that nobody kills."""
+    """The points that an uninterrupted run passes."""
     folder = tmp_path_factory.mktemp("whole")
     server.forget()
     whole = zygote.run("agent", folder, url=server.url)
@@ -140,7 +140,7 @@ def check(
 
 
 def kill_after(run: Run, server: Server, folder: Path, point: int, **job: Any) -> dict[str, Any]:
-    """Kill it at a point, and let it go on to the end."""
+    """Kill it at a point, and let it continue to the end."""
     assert run(fresh=True, kill_at=point, **job) is None
     ended = run()
     assert ended is not None

@@ -1,4 +1,4 @@
-"""The model drafter without a plan around it: what is accepted when, and how it is mended."""
+"""The model drafter without a plan around it: what is accepted when, and how it is corrected."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Example(NamedTuple):
 
 
 def blocks() -> list[tuple[int, str, str, str]]:
-    """(line, language, content, what stands before it) of every fenced block."""
+    """(line, language, content, what is before it) of every fenced block."""
     found = []
     before = ""
     for token in MarkdownIt().parse(TEXT):

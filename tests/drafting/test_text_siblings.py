@@ -15,7 +15,7 @@ def plan(text: str) -> list[str]:
     return short(parse_text(dedent(text)))
 
 
-# --- an item that is no command ------------------------------------------------------------------
+# --- an item that is not a command----------------------------------------------------------------
 
 WORK = [
     # forbidden
@@ -300,7 +300,7 @@ def test_parents(text: str, expected: list[str]) -> None:
     assert plan(text) == expected
 
 
-# --- what is no task -----------------------------------------------------------------------------
+# --- what is not a task --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What tells, calms, closes or belongs to the step above it is no task of its own."""
+"""What states, calms, closes or belongs to the step above it is not a task of its own."""
 
 from __future__ import annotations
 

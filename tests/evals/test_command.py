@@ -129,7 +129,7 @@ def test_the_same_command_goes_on_and_pays_for_nothing_twice() -> None:
     assert list(first["unanswered"]) == ["wikihow_2"]
     assert "no conversation is meant" in first["unanswered"]["wikihow_2"]
     assert [example["id"] for example in first["examples"]] == ["wikihow_1", "wikihow_3"]
-    write_script({2: [planned(2, chain=False)]})  # whoever is asked again would not be answered
+    write_script({2: [planned(2, chain=False)]})  # a second request would not be answered
     second = scores(data, "--model", model)
     assert second["plan"] == first["plan"]
     assert second["unanswered"] == {}

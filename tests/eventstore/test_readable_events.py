@@ -1,4 +1,4 @@
-"""Whatever an event holds: it is refused before it is written, or read back as it was."""
+"""Any content of an event: it is refused before it is written, or read back as it was."""
 
 from __future__ import annotations
 

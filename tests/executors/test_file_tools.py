@@ -169,7 +169,7 @@ def in_file(content: bytes) -> Iterator[int]:
 
 
 class TestPaths:
-    """What is refused, whoever asks for it."""
+    """What is refused in any case."""
 
     @pytest.mark.parametrize(
         ("path", "why"),
@@ -374,7 +374,7 @@ class Swapper(threading.Thread):
             os.rename(name, inside)
             try:
                 os.rename(link, name)
-            except OSError:  # the one who writes made a folder of this name meanwhile
+            except OSError:  # the one who writes made a folder of this name since
                 self.restore(inside, name)
                 continue
             os.rename(name, link)

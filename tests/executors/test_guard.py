@@ -120,7 +120,7 @@ async def test_a_denial_names_why(tmp_path: Path) -> None:
         "a person denied do (asked: no rule allows this without approval, default)",
         retryable=False,
     )
-    # Who retries the task is asked once more, not told no for ever.
+    # A person who retries the task is asked again, not refused for ever.
     retried = await attempt(doing, DO, own, {}, workspace=tmp_path, steps=denied.steps)
     assert asked(retried).key != asked(run).key
     assert doing.seen == []
@@ -211,7 +211,7 @@ async def test_calls_within_an_attempt_are_apart(tmp_path: Path) -> None:
         async def execute(self, context: TaskContext) -> Outcome:
             for number in "12":
                 inner = context.inner(f"tool/{number}", {"x": 1})
-                # Also where the registry hands out guarded executors: asked once, not twice.
+                # Also where the registry returns guarded executors: asked once, not twice.
                 guarded = Guarded(doing, DO, own)
                 await own.call(guarded, inner, DO, proposed=True, tainted=True)
             return TaskCompleted(len(doing.seen))

@@ -520,7 +520,7 @@ async def test_cancelling_the_plan_stops_the_planning(tmp_path: Path, until: Unt
     assert view.task(1).status is TaskStatus.Cancelled
 
 
-# --- planning anew ---
+# --- planning again ---
 
 
 def fail(label: str, *parents: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""People take plans in hand on the page: pauses, tasks done by hand, signals, tags, parameters."""
+"""People decide about plans on the page: pauses, tasks done by hand, signals, tags, parameters."""
 
 from __future__ import annotations
 

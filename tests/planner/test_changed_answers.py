@@ -1,4 +1,4 @@
-"""A changed answer, and an attempt that rests on the old one and is still running."""
+"""A changed answer, and an attempt that depends on the old one and is still running."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RETRIES = RetryPolicy(attempts=5)
 
 
 def deploying(**fields: object) -> Plan:
-    """1 asks, 2 deploys what was answered and is running, 3 rests on the deployment."""
+    """1 asks, 2 deploys what was answered and is running, 3 depends on the deployment."""
     plan = running(ask(1), work(2, 1, retry=RETRIES, **fields), tool(3, 2, url="$2"))
     return play(plan, answer(1, "a"))
 

@@ -1,4 +1,4 @@
-"""Plans in which a model plans: drafting tasks, what they propose, and planning anew."""
+"""Plans in which a model plans: drafting tasks, what they propose, and planning again."""
 
 from __future__ import annotations
 

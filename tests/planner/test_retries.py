@@ -54,7 +54,7 @@ def test_the_delay_is_never_longer_than_the_cap(
     assert 0 <= retry_delay(policy, failures, jitter) <= policy.cap
 
 
-# --- retries by themselves ---------------------------------------------------------------------
+# --- automatic retries -------------------------------------------------------------------------
 
 
 def test_a_failure_schedules_the_next_attempt() -> None:

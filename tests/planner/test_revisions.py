@@ -122,7 +122,7 @@ def test_a_cancelled_plan_is_not_revised() -> None:
 
 
 def test_a_task_that_started_keeps_the_parents_it_waits_for() -> None:
-    """After a changed answer a task that ran stands planned again, below a question that does
+    """After a changed answer a task that ran is planned again, below a question that does
     not count as started: replacing the question must not lose the dependency."""
     plan = running(ask(1), ask(2, 1), work(3, 2), max_parallel=1)
     play(plan, answer(1, "a"), answer(2, "x"), done(3))

@@ -309,7 +309,7 @@ class TestQuestions:
             assert "\x1b" not in ran.outcome.question
             steps = {**ran.steps, str(ran.outcome.key): answer}
         assert (await shared.call("ask", steps=steps)).result == {"sure": "accept"}
-        # Three calls, whatever the number of attempts; each with the state it was given.
+        # Three calls, for any number of attempts; each with the state it was given.
         assert shared.notes()[before:] == ["ask None", "ask order-17", "ask sure-17"]
 
     async def test_what_servers_are_not_given(self, stdio: Shared) -> None:

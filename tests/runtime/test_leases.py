@@ -62,7 +62,7 @@ async def die(app: App, clock: ManualClock, times: int = 1) -> None:
 
 
 def without_locks(app: App) -> None:
-    """As on a file system without locks: only leases tell whether the app's workers live."""
+    """As on a file system without locks: only leases show whether the app's workers live."""
 
     def refuse(*_: object) -> int:
         raise OSError("no locks here")

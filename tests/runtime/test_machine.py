@@ -1,4 +1,4 @@
-"""Telling a process of this machine that has ended from one that nobody can know of."""
+"""Distinguishing a process of this machine that has ended from one that is unknown."""
 
 from __future__ import annotations
 

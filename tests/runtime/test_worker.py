@@ -43,7 +43,7 @@ async def obedient(context: planfold.TaskContext) -> str:
 
 
 class Gate:
-    """A tool that says when it has begun and goes on when it is let through."""
+    """A tool that says when it has begun and continues when it is let through."""
 
     def __init__(self, effect: Any = "safe") -> None:
         self.begun, self.open = asyncio.Event(), asyncio.Event()

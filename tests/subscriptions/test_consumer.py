@@ -388,7 +388,7 @@ def test_nonsense_is_refused(store: SqliteStore, wrong: dict[str, object]) -> No
         Desk().consumer(store, **wrong)
 
 
-# --- a store that is away -----------------------------------------------------------------------
+# --- a store that cannot be reached -------------------------------------------------------------
 
 
 class Away:

@@ -62,7 +62,7 @@ def feed(log: ControlledLog) -> Feed:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that was away is asked again at once."""
+    """A database that could not be reached is asked again at once."""
     monkeypatch.setattr(feed_module, "AWAY_MIN_S", 0.0)
 
 
@@ -107,7 +107,9 @@ async def test_what_will_not_pass_is_raised_in_every_subscription(
     for each in waiting:
         with pytest.raises(CorruptLog, match="damaged"):
             await each
-    assert positions(await take(feed.subscribe(Query(), 0), 1)) == [1]  # who comes later tries anew
+    assert positions(await take(feed.subscribe(Query(), 0), 1)) == [
+        1
+    ]  # a later subscription tries again
     await feed.close()
 
 

@@ -26,7 +26,7 @@ NAMES = [f"s{number}" for number in range(12)]
 
 
 async def die(consumer: Consumer) -> None:
-    """As if its process had been killed: nothing is saved, nothing given back."""
+    """As if its process had been killed: nothing is saved, nothing released."""
     for task in (consumer._tending, consumer._feeding):
         if task is not None:
             task.cancel()
@@ -238,7 +238,7 @@ class Story:
             await until(all_renewed)
 
     async def end(self) -> None:
-        """Mend everything and let whoever is there, or one more, come to the end."""
+        """Repair everything and let the members, or one more, come to the end."""
         self.desk.broken.clear()
         if not self.members:
             await self.step("join", None)
