@@ -107,9 +107,8 @@ async def test_what_will_not_pass_is_raised_in_every_subscription(
     for each in waiting:
         with pytest.raises(CorruptLog, match="damaged"):
             await each
-    assert positions(await take(feed.subscribe(Query(), 0), 1)) == [
-        1
-    ]  # a later subscription tries again
+    # A later subscription tries again.
+    assert positions(await take(feed.subscribe(Query(), 0), 1)) == [1]
     await feed.close()
 
 
