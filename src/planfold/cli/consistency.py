@@ -69,7 +69,7 @@ async def plan_faults(app: App, plans: Sequence[StreamHead]) -> list[str]:
     faults = []
     for plan in plans:
         found = await difference_of(app, plan.aggregate_id)
-        words = [found] if isinstance(found, str) else in_words(found)
+        words = [found] if isinstance(found, str) else repairs_of(found)
         faults += [f"{plan.aggregate_id}: {what}" for what in words]
     return faults
 
@@ -85,7 +85,7 @@ async def difference_of(app: App, plan_id: str) -> Difference | str | None:
         return f"cannot be read: {fault}"
 
 
-def in_words(found: Difference | None) -> list[str]:
+def repairs_of(found: Difference | None) -> list[str]:
     """Each difference in words, with its remedy."""
     if found is None:
         return []

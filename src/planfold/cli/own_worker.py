@@ -47,7 +47,7 @@ class Stop:
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def collector_frozen() -> Iterator[None]:
     """Inside the block the garbage collector does not look through what was loaded before: modules
     and tools stay. Does nothing where the program has frozen objects."""
     if gc.get_freeze_count():
@@ -66,7 +66,7 @@ async def at_work(worker: Worker, stop: Stop, *, drain_s: float = 0.0) -> AsyncI
     another signal ends that wait."""
     await worker.__aenter__()
     try:
-        with settled():
+        with collector_frozen():
             yield
     finally:
         stop.again.clear()

@@ -11,7 +11,7 @@ from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, w
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import Effect, NodeKind, RetryPolicy, TaskSpec, ToolCall
-from planfold.readmodels.labels import kind_of, labelled, manner_of, name_of
+from planfold.readmodels.labels import kind_words, labelled, manner_of, name_of
 from planfold.readmodels.layout import graph_of, reading_order
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _first_word(spec: TaskSpec) -> str:
 
 def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
     """Kind, effect and everything unusual about a task, in a few words."""
-    words = [kind_of(spec)]
+    words = [kind_words(spec)]
     if spec.tool is not None:
         words.append(str(spec.effect.value))
     if spec.prompt is not None:

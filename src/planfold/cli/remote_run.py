@@ -43,7 +43,7 @@ class RemoteRun(NamedTuple):
 
     async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
         """Show the plan, ask, submit it, and follow it unless ``detach``; returns the exit code."""
-        plan = source_of(source)
+        plan = plan_source(source)
         async with client_of(self.server) as client:
             approve = yes
             if not as_json:
@@ -92,7 +92,7 @@ async def previewed(
     server: str, source: str, params: dict[str, str]
 ) -> tuple[CheckedPlan, Forecast | None]:
     """What the service says of a plan, and the forecast."""
-    plan = source_of(source)
+    plan = plan_source(source)
     async with client_of(server) as client:
         found = await client.preview(plan, params=params)
         forecast = (await client.forecast(plan, params=params)).forecast
@@ -100,7 +100,7 @@ async def previewed(
     return CheckedPlan(begin, found.notes, found.params), forecast
 
 
-def source_of(source: str) -> PlanDraft | str:
+def plan_source(source: str) -> PlanDraft | str:
     """A plan in JSON or YAML as a draft; the service reads texts itself, with its tools."""
     text, name = read_source(source)
     return load_plan(text, source=name) if is_data(text, name) else decoded_plan(text, name)

@@ -120,7 +120,7 @@ def explain(
     tools = {i: call.name for i in sorted(named) if (call := state.tasks[i].spec.tool) is not None}
     history: tuple[PhaseSpan, ...] = ()
     if task is not None:
-        history = history_of(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
+        history = task_history(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
         named |= {task.id, *(span.by for span in history if span.by is not None)}
     return Explanation(
         plan_id=timeline.fold.plan_id,
@@ -147,7 +147,7 @@ def _open_tasks(state: PlannerState, most: int | None) -> list[Task]:
     return sorted(found, key=lambda task: task.id)
 
 
-def history_of(
+def task_history(
     timeline: Timeline, look: QueueLook, task: Task, now: float
 ) -> tuple[PhaseSpan, ...]:
     """What a task waited for and ran. The log does not say yet when a worker claimed a running

@@ -178,7 +178,7 @@ def limit_words(spec: TaskSpec) -> str:
     return f"under the limit{'s' * (len(spec.limits) > 1)} {', '.join(map(clean, spec.limits))}"
 
 
-def kind_of(spec: TaskSpec) -> str:
+def kind_words(spec: TaskSpec) -> str:
     """The tool's name, or the kind of a task without a tool."""
     if spec.kind.value == "clarification":
         return "question"

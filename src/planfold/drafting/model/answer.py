@@ -254,7 +254,7 @@ def plain_schema(tools: Toolbox, plans: OfferedPlans = NO_PLANS) -> dict[str, An
     return _plan(task)
 
 
-def draft_of(
+def read_task(
     value: Any, place: int, tools: Toolbox, faults: Faults, plans: OfferedPlans = NO_PLANS
 ) -> TaskDraft:
     """The task that ``value`` is, as far as it is well-formed; the rest becomes faults. A plan that

@@ -16,7 +16,7 @@ import msgspec
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
-from planfold.drafting.model.answer import draft_of
+from planfold.drafting.model.answer import read_task
 from planfold.drafting.model.offered_plans import NO_PLANS, OfferedPlans
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
@@ -171,7 +171,7 @@ class Candidates:
     def _candidate(self, value: Any) -> _Candidate:
         faults = Faults()
         place = self.offered
-        draft = draft_of(value, place, self._tools, faults, self.plans)
+        draft = read_task(value, place, self._tools, faults, self.plans)
         if draft.label is None:
             draft.label = self._free_label(place)
         candidate = _Candidate(draft.label, value, draft, self.round)
