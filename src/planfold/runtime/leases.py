@@ -1,11 +1,9 @@
-"""``Leases``: compares the leases that the queue grants this worker with the attempts that run
-here.
+"""``Leases``: compares the leases that the queue grants this worker with what runs here.
 
 A lease lasts 30 s and is renewed every 10 s, before new tasks are claimed. Each answer of the queue
-is compared in both directions. An attempt that runs here without a lease is stopped. A task that is
-leased to this worker and does not run here, because the answer to a claim or a commit was lost, is
-begun or released. A worker that cannot renew its leases stops its tasks after 24 s, before another
-worker may claim them.
+is compared in both directions: an attempt without a lease stops; a leased task that does not run
+here, because the answer to a claim or a commit was lost, begins or is released. A worker that
+cannot renew stops its tasks after 24 s, before another may claim them.
 """
 
 from __future__ import annotations
@@ -146,8 +144,8 @@ class Leases:
     # --- both directions ------------------------------------------------------------------------
 
     async def _compare(self, ask: Callable[[str], Awaitable[list[Lease]]]) -> None:
-        """Compare the leases with what runs here. Tasks that may change while the queue answers,
-        and attempts whose commit is not durable yet, are left to the next comparison."""
+        """Compare leases and attempts. Tasks that may change while the queue answers, and attempts
+        whose commit is not durable yet, wait for the next comparison."""
         running = {key: a for key, a in self._running.items() if a.basis.durable}
         before = self._known()
         self._doubt = False
@@ -337,8 +335,7 @@ class Leases:
         self._entered = False  # enter again, so that others see what is missing here
 
     def _doubts(self) -> None:
-        """A commit failed, so what began before it is void. The next round compares these tasks
-        with the queue."""
+        """A commit failed: what began before it is void, and is compared in the next round."""
         for attempt in self._running.values():
             if attempt.basis.failed:
                 attempt.lose()
