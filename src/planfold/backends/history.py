@@ -1,5 +1,4 @@
-"""The events of one stream from its rows. Every load of a plan runs this code, so it is a single
-loop."""
+"""The events of one stream from its rows. Every load of a plan pays for it, so it is one loop."""
 
 from __future__ import annotations
 

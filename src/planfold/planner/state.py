@@ -85,8 +85,8 @@ class PlannerState(msgspec.Struct, dict=True):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """How many tasks and items have completed, and of how many. Superseded tasks and undo tasks
-        do not count."""
+        """How many tasks and items have completed, and of how many: without those that a revision
+        superseded and those that undo others."""
         counts, aside = self.schedule.counts, self.schedule.aside
         done = counts[TaskStatus.Completed] - aside[TaskStatus.Completed]
         return done, len(self.tasks) - aside.total()

@@ -105,8 +105,7 @@ def decided(state: PlannerState, event: TaskDecided) -> None:
 
 
 def _complete(state: PlannerState, task: Task, event: TaskStatusUpdated) -> None:
-    """:func:`change` and :func:`_end` for an ordinary task in one function, because half of a long
-    history are such events."""
+    """What :func:`change` and :func:`_end` do of an ordinary task: the half of a long history."""
     task.status, task.not_before = COMPLETED, None
     task.finished_at = state.updated_at
     task.result, task.error = event.result, None

@@ -42,8 +42,8 @@ class Round(msgspec.Struct, eq=False):
                 letter.answer.set_result(list(answer))
 
     def is_awaited(self) -> bool:
-        """Whether anything waits for this commit: a caller, another worker, or a task that must not
-        start before the commit is durable."""
+        """Whether a caller, another worker or a task that begins only then waits until it is
+        durable."""
         for letter in self.letters:
             if not letter.patient:
                 return True
@@ -66,8 +66,8 @@ class Round(msgspec.Struct, eq=False):
     def add_claims(
         self, basis: Basis, fences: dict[Fence, None], records: list[CommandRecord]
     ) -> None:
-        """Add what its accepted commands require of the store: the leases of reports, except for
-        attempts that this commit dispatched, and the ids of idempotent commands."""
+        """Add what its accepted commands need in the store: the leases of reports, unless this
+        commit dispatched the attempt, and the ids of idempotent commands."""
         for letter, answer in zip(self.letters, self.decision.answers, strict=True):
             if not answer or isinstance(answer, PlanfoldError):
                 continue
@@ -103,7 +103,7 @@ class Commit:
         self.events = 0
 
     def add(self, decided: Round, *, early: bool) -> None:
-        """Add a decision. ``early``: begin the tasks that need not wait for the commit."""
+        """Add a decision; ``early``: begin what need not wait for the commit."""
         self.rounds.append(decided)
         self.last = decided.decision
         self.events += len(decided.decision.events)
@@ -120,8 +120,7 @@ class Commit:
                 reservation.begin(self.basis)
 
     def succeed(self, workers: Sequence[Slots]) -> None:
-        """The commit is durable: send the answers, stop what has to stop, and begin the tasks that
-        waited."""
+        """It is in the log: answer, stop what is to stop, and begin what waited for that."""
         self.basis.durable = True
         ended = self._ended()
         for slots in workers if ended else ():
@@ -153,7 +152,7 @@ class Commit:
         return letters
 
     def append(self) -> Append:
-        """The commit as the store takes it."""
+        """What the store has to write."""
         rounds, last = self.rounds, self.last
         events: Sequence[tuple[Any, Metadata]] = last.events
         times: Sequence[float] = ()
@@ -183,8 +182,8 @@ class Commit:
         )
 
     def _net_queue(self) -> tuple[Dispatched, frozenset[int]]:
-        """The net changes of the task queue: a task that is queued and settled within the same
-        commit never gets a row."""
+        """What is left of the changes: a task that enters the queue and is settled in the same
+        commit was never there."""
         if len(self.rounds) == 1:
             reservation = self.rounds[0].reservation
             return self.last.queue, reservation.leased if reservation else frozenset()
@@ -209,8 +208,7 @@ class Commit:
         return [change for change in queue if change is not None], frozenset(leased)
 
     def _ended(self) -> list[int]:
-        """Tasks of which an attempt ended or is to stop, and that did not begin again in this
-        commit."""
+        """Tasks of which an attempt is over or is to stop, and none was begun here since."""
         ended: dict[int, None] = {}
         for decided in self.rounds:
             for change, _ in decided.decision.queue:

@@ -260,7 +260,7 @@ class Dispatcher:
         self._outbox.urge(mailbox)
 
     def _flush(self) -> None:
-        """Send urgent commits once every queued mailbox has decided, at the latest in the next turn
+        """Send urgent commits once every mailbox has decided whose turn it is, or in the next turn
         of the event loop."""
         if self._outbox.urgent:
             self._outbox.flush(soon=self._undecided > 0)

@@ -315,8 +315,7 @@ class Leases:
             self._ended.add(reserved(attempt.lease))
 
     async def _give_back(self) -> None:
-        """Release tasks whose attempts ended without a report; on a fault, again in the next
-        round."""
+        """Release what ended without a report; again in the next round where that fails."""
         for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
             if attempt.basis.durable:
                 started, began = attempt.to_release is True, attempt.began_at > 0.0

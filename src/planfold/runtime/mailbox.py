@@ -45,7 +45,7 @@ class Mailbox:
         self.deciding = False  # a round is queued or running, or reads the log
         self.open: Commit | None = None
         self.sent: Commit | None = None
-        self.held = False  # a reader waits until everything is durable: decide nothing until then
+        self.held = False  # nothing is decided until all is durable: a reader waits for that
         self.handler: Handler[Any, Any] | None = None
         self.version = 0
         self.correlation_id = ""
@@ -78,8 +78,8 @@ class Mailbox:
         return self.deciding or not self.durable
 
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
-        """The commands to decide next, and whether the log has to be read first. These are all
-        waiting commands; after a failed round it is one command at a time."""
+        """The letters of the next round, and whether the log has to be read before they can be
+        decided. They are all that wait, or one after a round went wrong."""
         self.rate()  # a decision needs all of the state
         waiting = [le for le in self.waiting if not (le.basis.failed and le.void)]
         self.waiting.clear()

@@ -101,7 +101,7 @@ class Slots:
         self.doubt()
 
     def grant(self, leases: Sequence[Lease], basis: Basis) -> None:
-        """The queue has leased these tasks to this worker, once ``basis`` is durable."""
+        """These tasks are leased to this worker, once ``basis`` is durable."""
         self.reserved.difference_update(
             [(le.aggregate_id, le.task_id, le.attempt) for le in leases]
         )
@@ -121,8 +121,8 @@ class Reservation:
         self._now = now
 
     def begin(self, basis: Basis) -> None:
-        """Begin the tasks that may start before ``basis`` is durable. A worker that is being
-        stopped begins none; it releases them after the commit."""
+        """Begin what may begin before ``basis`` is durable. A worker that is being stopped waits
+        for the commit, to release what it got."""
         if self.slots.open:
             self._grant(self.early, basis)
             self.early = ()
@@ -138,7 +138,7 @@ class Reservation:
             self.slots.grant(leases, basis)
 
     def give_back(self) -> None:
-        """The commit failed, or its outcome is unknown."""
+        """The commit failed, or its answer was lost."""
         self.slots.give_back(
             (self._aggregate_id, change.task_id, change.attempt)
             for change, _ in (*self.early, *self.waiting)

@@ -127,8 +127,8 @@ class PendingAppend:
 
     @property
     def is_plain(self) -> bool:
-        """Whether ``append_one`` can write this decision: the stream exists, there is an event, it
-        depends on at most one lease (which it may settle), and no task is under a limit."""
+        """Whether ``append_one`` can write it: the stream should exist, there is an event, and it
+        depends on one lease at most, which it may settle, and no task is under a limit."""
         append = self.append
         if append.commands or not append.events or not append.expected_version:
             return False
