@@ -137,6 +137,6 @@ def submitted_lines(schedule: ScheduledBy | None) -> list[Line]:
         [(f"by the schedule {clean(schedule.name)}, for {clean(schedule.occurrence)}", "dim")]
     ]
     if schedule.changed:
-        text = "the tools have changed: its tasks are others than those approved with the schedule"
+        text = "the tools have changed: its tasks differ from those approved with the schedule"
         lines.append([(text, "ask")])
     return lines

@@ -42,7 +42,7 @@ from planfold.tools.secrets import references_in as secrets_in
 from planfold.tools.tool import Toolbox
 
 _IN_SCRIPT: Final = re.compile(r"(?<!\$)\$\{?params(?:\.\w|\[|\})")
-_ENV: Final = 'hand it over in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
+_ENV: Final = 'pass it in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
 _UNDO: Final = "undo."  # where faults of the call that undoes a task are
 _NUMBERS: Final = frozenset({"integer", "number", "boolean"})
 _READ_AS_CODE: Final = {

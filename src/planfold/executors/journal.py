@@ -79,7 +79,7 @@ class Journal:
 
     def _require_open(self) -> None:
         if self.course.ended:  # a thread or task of the tool may outlive the attempt
-            raise LeaseLost("the attempt has ended: it may begin no further step")
+            raise LeaseLost("the attempt has ended; it cannot begin another step")
 
     async def report(self, event: ExecutorEvent) -> Sequence[Event] | None:
         """Report an event to the log; this counts as progress."""

@@ -176,6 +176,6 @@ def translate(fault: apsw.Error | UnicodeDecodeError, path: str) -> PlanfoldErro
         case apsw.ConstraintError() | apsw.SQLError() | apsw.MismatchError():
             return CorruptLog(f"{path} contains data that planfold did not write ({fault})")
         case apsw.TooBigError():
-            return Permanent(f"{path}: {fault}; SQLite takes no single value of this size")
+            return Permanent(f"{path}: {fault}; this value is too large for SQLite")
         case _:
             return Transient(f"{path}: {fault}")
