@@ -66,6 +66,19 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     each task with a label.
     ``undo`` is the call that reverts the task when the plan fails or is cancelled.
     ``limits`` are names of :class:`SharedLimit`, to which those of the tool are added.
+
+    Example:
+        from planfold import Effect, RetryPolicy, TaskDraft
+
+        test = TaskDraft(
+            label="test",
+            description="Run the tests",
+            tool="shell",
+            arguments={"argv": ["make", "test"]},
+            effect=Effect.Safe,
+            retry=RetryPolicy(attempts=3),
+            timeout=900,
+        )
     """
 
     description: str

@@ -25,6 +25,14 @@ class Envelope(msgspec.Struct, frozen=True):
 
     ``position`` rises through the whole log and may have gaps; ``version`` counts the events of
     one stream without gaps, from 1. ``recorded_at``: seconds since the epoch.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///:memory:") as app:
+            await app.submit("1. Run `true`")
+            for envelope in await app.log.read():
+                print(envelope.position, envelope.aggregate_id, envelope.event_type)
     """
 
     position: int
