@@ -373,7 +373,7 @@ async def use_everything(path: Path) -> None:
             await finished(app, head.aggregate_id)
 
 
-async def test_a_truncated_file_is_refused_and_a_backup_goes_on(path: Path) -> None:
+async def test_a_truncated_file_is_refused_and_a_backup_continues(path: Path) -> None:
     async with opened(path) as app:
         for number in range(30):
             await app.submit(chain(3, 1), plan_id=f"p{number}", approved_by="me")

@@ -296,7 +296,7 @@ def deny(question: str) -> str:
 
 
 @pytest.mark.parametrize("where", ["told by others", "foreign", "by itself"])
-async def test_nothing_happens_that_nobody_approved(world: World, where: str) -> None:
+async def test_nothing_happens_without_approval(world: World, where: str) -> None:
     """ "By itself": the model does it before it has read anything, so that taint cannot help. What
     the policy allows then (GET from a host of its list) is left out."""
     if where == "by itself":

@@ -44,7 +44,7 @@ async def listening(store: PostgresStore) -> None:
 
 
 @pytest.mark.usefixtures("no_poll")
-async def test_a_commit_is_told_to_others_with_what_it_means(postgres_database: str) -> None:
+async def test_a_commit_is_reported_to_others_with_what_it_means(postgres_database: str) -> None:
     async with opened(postgres_database) as here, opened(postgres_database) as there:
         await listening(here)
         a, b, work = map(here.wakeup.ticket, ("a", "b", WORK))
@@ -174,7 +174,7 @@ async def test_listen_leads_past_the_pooler(postgres_database: str) -> None:
         await listening(store)
 
 
-async def test_without_any_message_events_arrive_and_caches_are_told(
+async def test_without_any_message_events_arrive_and_caches_are_invalidated(
     postgres_database: str,
 ) -> None:
     address = postgres_database + "?pooled=true"

@@ -63,7 +63,7 @@ def test_json_is_what_show_prints() -> None:
     assert plan == shown()
 
 
-def test_without_approval_it_is_recorded_and_says_how_to_go_on() -> None:
+def test_without_approval_it_is_recorded_and_says_how_to_continue() -> None:
     out = called("run", write_plan(sh("a", "echo hi > done.txt")), code=3)
     assert "$ echo hi > done.txt" in out
     plan_id = shown()["id"]

@@ -204,7 +204,7 @@ def noisy() -> int:
 """
 
 
-def test_what_a_tool_prints_stands_above_the_table() -> None:
+def test_what_a_tool_prints_is_above_the_table() -> None:
     Path("noisy.py").write_text(NOISY)
     plan = write_plan({"description": "noise", "tool": "noisy"}, question("q", depends_on=[1]))
     with Terminal("run", "--yes", "--tools", "noisy", plan) as terminal:

@@ -195,7 +195,7 @@ def test_words_that_are_missing() -> None:
     called("cancel", "--subtree", code=2)
 
 
-def test_retry_says_how_to_go_on() -> None:
+def test_retry_says_how_to_continue() -> None:
     name = write_plan(sh("a", "test -e ready.txt"), sh("b", "true", "a"))
     called("run", "--yes", name, code=1)
     Path("ready.txt").touch()

@@ -151,7 +151,7 @@ SAMPLE = ("after StepStarted model/3", "after an effect")
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_killed_at_a_step_it_asks_nobody_twice(
+def test_killed_at_a_step_it_asks_no_person_twice(
     run: Run, server: Server, points: list[str], tmp_path: Path, name: str
 ) -> None:
     ended = kill_after(run, server, tmp_path / "run", points.index(name) + 1)
@@ -160,7 +160,7 @@ def test_killed_at_a_step_it_asks_nobody_twice(
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_killed_at_any_step_it_asks_nobody_twice(
+def test_killed_at_any_step_it_asks_no_person_twice(
     run: Run, server: Server, points: list[str], tmp_path: Path
 ) -> None:
     for point, name in enumerate(points, 1):

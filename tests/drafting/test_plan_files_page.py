@@ -83,7 +83,7 @@ def test_json_and_yaml_say_the_same(tools: Toolbox) -> None:
     assert as_json == as_yaml
 
 
-def test_the_limits_are_told_as_the_page_says(tools: Toolbox) -> None:
+def test_the_limits_are_reported_as_the_page_says(tools: Toolbox) -> None:
     nested: Any = 1
     for _ in range(70):
         nested = [nested]

@@ -252,7 +252,7 @@ def test_the_language_says_what_runs_a_block(language: str, code: str, expected:
         "Useful commands:\n\n- `make drain`\n- `ls -l`",
     ],
 )
-def test_what_stands_under_a_condition_keeps_it(text: str) -> None:
+def test_what_is_under_a_condition_keeps_it(text: str) -> None:
     lines = [line for line in plan(text) if line != "work x"]
     assert len(lines) >= 2
     assert all(line.startswith("work ") and ": " in line for line in lines)

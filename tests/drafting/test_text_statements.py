@@ -147,7 +147,7 @@ def test_a_warning_and_an_alternative_that_is_discouraged_are_notes() -> None:
     assert len(descriptions(text)) == 1
 
 
-def test_an_example_of_what_is_only_told_is_a_note() -> None:
+def test_an_example_of_what_is_only_described_is_a_note() -> None:
     text = """\
     # Deploy
 

@@ -509,7 +509,7 @@ async def test_a_model_that_does_not_answer(fault: Any, outcome: TaskFailed) -> 
     assert StepAbandoned("model/1", str(fault), Spend(calls=1)) in run.events
 
 
-async def test_a_model_that_nobody_knows() -> None:
+async def test_an_unknown_model() -> None:
     def unknown(name: str) -> ScriptedModel:
         raise ConfigurationError(f"there is no model {name!r}")
 
@@ -518,7 +518,7 @@ async def test_a_model_that_nobody_knows() -> None:
     assert run.outcome == TaskFailed("there is no model 'scripted'", retryable=False)
 
 
-async def test_without_a_model_somebody_else_does_it() -> None:
+async def test_without_a_model_a_person_does_it() -> None:
     run = await attempt("never asked", plan=plan_of(model=""))
     assert isinstance(run.outcome, NeedsClarification)
     assert run.outcome.completes

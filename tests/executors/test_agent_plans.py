@@ -171,7 +171,7 @@ async def test_calls_side_by_side_are_all_recorded_where_the_budget_ends(tmp_pat
 # --- faults ------------------------------------------------------------------------------------
 
 
-async def test_another_attempt_goes_on_where_the_model_went_away(tmp_path: Path) -> None:
+async def test_another_attempt_continues_where_the_model_went_away(tmp_path: Path) -> None:
     diary = Diary()
     model = scripted(calls(("send", {"to": "b"})), ModelUnavailable("503"), "done")
     async with opened(tmp_path, model, *diary.tools()) as app:

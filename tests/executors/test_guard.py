@@ -224,7 +224,7 @@ async def test_calls_within_an_attempt_are_apart(tmp_path: Path) -> None:
     assert len(doing.seen) == 1
 
 
-async def test_a_call_that_asks_something_itself_goes_on_by_its_approval(tmp_path: Path) -> None:
+async def test_a_call_that_that_asks_something_continues_by_its_approval(tmp_path: Path) -> None:
     """As an MCP server does that needs more input (MCP's input_required)."""
     own, done = guard(tmp_path), []
 

@@ -168,7 +168,7 @@ class TestTools:
         assert "$comment" not in odd.tool.parameters
         assert len([name for name in stdio.tools if "__nnnn" in name]) == 2
 
-    async def test_what_is_left_out_is_told(self, stdio: Shared) -> None:
+    async def test_what_is_left_out_is_reported(self, stdio: Shared) -> None:
         assert "own__huge" not in stdio.tools
         assert "own__deep" not in stdio.tools
         told = "\n".join(stdio.servers.warnings)
@@ -325,7 +325,7 @@ class TestQuestions:
 
 
 class TestPlans:
-    async def test_a_plan_waits_for_the_answers_and_goes_on_with_the_call(
+    async def test_a_plan_waits_for_the_answers_and_continues_with_the_call(
         self, web: tuple[Web, Shared], tmp_path: Path
     ) -> None:
         settings = Settings(

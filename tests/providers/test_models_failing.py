@@ -199,7 +199,7 @@ async def test_the_key_is_in_no_message(vendor: str) -> None:
 
 
 @BOTH
-async def test_nobody_is_there(vendor: str) -> None:
+async def test_no_person_is_there(vendor: str) -> None:
     with socket.socket() as reserved:  # bound, but no process listens
         reserved.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{reserved.getsockname()[1]}/v1"

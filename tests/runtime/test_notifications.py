@@ -59,7 +59,7 @@ class Inbox:
 QUESTION = TaskDraft(description="Deploy?", kind="clarification", choices=["yes", "no"])
 
 
-async def test_a_person_is_told_when_needed_and_at_the_end(database: str) -> None:
+async def test_a_person_is_notified_when_needed_and_at_the_end(database: str) -> None:
     inbox = Inbox()
     async with planfold.open_app(database, tools=[works]) as app:
         draft = planfold.PlanDraft(title="Release", tasks=[QUESTION, task("works")])
@@ -218,7 +218,7 @@ async def test_a_delivery_that_failed_is_tried_again_and_logged(
     assert "desk: event p#5 was not delivered: the desk is closed" in caplog.text
 
 
-async def test_a_fork_that_waits_for_its_approval_is_told(database: str) -> None:
+async def test_a_fork_that_waits_for_its_approval_is_reported(database: str) -> None:
     inbox = Inbox()
     async with planfold.open_app(database) as app, app.log.notify("desk", inbox.deliver):
         await app.submit("1. Run `true` {#a}", plan_id=PLAN_ID, approved_by="ada")
@@ -253,7 +253,7 @@ async def test_old_ends_are_no_news(database: str) -> None:
             assert await inbox.kinds(1) == ["approval"]
 
 
-async def test_a_pause_and_a_break_point_that_is_reached_are_told(database: str) -> None:
+async def test_a_pause_and_a_break_point_that_is_reached_are_reported(database: str) -> None:
     inbox = Inbox()
     tasks = [
         task("works", label="build"),

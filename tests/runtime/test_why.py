@@ -227,7 +227,7 @@ async def test_the_limit_of_a_route(each_database: str, until: Until) -> None:
         assert (await app.why(PLAN_ID, 3)).history[0].phase == "route_limit"
 
 
-async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) -> None:
+async def test_a_retry_without_a_worker_to_start_it(each_database: str, until: Until) -> None:
     @planfold.tool(effect="safe", retry=RetryPolicy(attempts=3, base=100.0, cap=100.0))
     async def shaky() -> None:
         raise planfold.Transient("no luck")

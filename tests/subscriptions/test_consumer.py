@@ -37,7 +37,7 @@ async def test_events_are_handled_in_the_order_of_the_log_and_then_live(store: S
     assert desk.handled == [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("c", 1)]
 
 
-async def test_it_goes_on_where_it_was(store: SqliteStore) -> None:
+async def test_it_continues_where_it_was(store: SqliteStore) -> None:
     desk = Desk()
     await write(store, *"abc")
     async with desk.consumer(store):
@@ -85,7 +85,9 @@ async def test_two_names_do_not_know_of_each_other(store: SqliteStore) -> None:
         await until(lambda: len(first.handled) == len(second.handled) == 3)
 
 
-async def test_a_new_consumer_can_begin_anywhere_and_an_old_one_goes_on(store: SqliteStore) -> None:
+async def test_a_new_consumer_can_begin_anywhere_and_an_old_one_continues(
+    store: SqliteStore,
+) -> None:
     desk = Desk()
     await write(store, *"abcd")
     async with desk.consumer(store, after=Checkpoint(store.store_id, store.epoch, 2)):
@@ -133,7 +135,7 @@ async def test_a_clock_that_goes_back_does_not_lengthen_the_pause(
         await until(lambda: desk.of("a") == [1])
 
 
-async def test_a_failed_event_is_tried_again_while_other_streams_go_on(
+async def test_a_failed_event_is_tried_again_while_other_streams_continue(
     store: SqliteStore, clock: ManualClock
 ) -> None:
     desk = Desk()
@@ -159,7 +161,7 @@ async def test_a_failed_event_is_tried_again_while_other_streams_go_on(
         assert await store.checkpoints.consumers.parked("desk") == []
 
 
-async def test_after_the_last_try_the_stream_is_parked_until_somebody_asks(
+async def test_after_the_last_try_the_stream_is_parked_until_an_operator_asks(
     store: SqliteStore, clock: ManualClock
 ) -> None:
     desk = Desk()
@@ -189,7 +191,7 @@ async def test_after_the_last_try_the_stream_is_parked_until_somebody_asks(
         await until(is_free)
 
 
-async def test_a_replay_can_be_asked_for_while_nobody_runs_and_fail_again(
+async def test_a_replay_can_be_asked_for_while_no_member_runs_and_fail_again(
     store: SqliteStore, clock: ManualClock
 ) -> None:
     desk = Desk()
@@ -430,7 +432,7 @@ async def test_while_the_store_is_away_nothing_is_forgotten_or_handled_twice(
     assert desk.of("b") == [1, 2]
 
 
-async def test_one_who_cannot_renew_stops_in_time_and_begins_anew(
+async def test_one_who_cannot_renew_stops_in_time_and_begins_again(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk, away = Desk(), Away(store, monkeypatch, "statuses", "attend")

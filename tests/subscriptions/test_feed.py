@@ -129,7 +129,7 @@ async def test_when_much_is_new_everybody_reads_with_their_own_query(
     await feed.close()
 
 
-async def test_the_feeder_does_not_read_what_nobody_near_the_head_wants(
+async def test_the_feeder_does_not_read_what_no_subscription_near_the_head_wants(
     log: ControlledLog, feed: Feed
 ) -> None:
     log.append(RECENT)
@@ -188,7 +188,9 @@ async def test_while_nothing_is_settled_it_begins_again_for_one_from_further_bel
     await feed.close()
 
 
-async def test_the_feeder_runs_while_somebody_subscribes(log: ControlledLog, feed: Feed) -> None:
+async def test_the_feeder_runs_while_there_is_a_subscription(
+    log: ControlledLog, feed: Feed
+) -> None:
     before = asyncio.all_tasks()
     log.append()
     for _ in range(2):

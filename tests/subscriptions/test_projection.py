@@ -33,7 +33,7 @@ def expected(counts: dict[str, int]) -> dict[str, tuple[int, int]]:
     return {name: (count, count * (count + 1) // 2) for name, count in counts.items()}
 
 
-async def test_it_is_brought_up_to_a_position_and_goes_on_from_there(
+async def test_it_is_brought_up_to_a_position_and_continues_from_there(
     store: SqliteStore, tmp_path: Path
 ) -> None:
     tally = Tally(str(tmp_path / "tally.db"))
