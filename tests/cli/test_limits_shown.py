@@ -52,6 +52,8 @@ def test_commands_show_limits() -> None:
                     await asyncio.sleep(0.01)
             await app.store.queue.close(["api"], 60.0)
             assert "waits for the limit 'api'" in await asyncio.to_thread(called, "why", plan_id)
+            why = await asyncio.to_thread(called, "why", plan_id, "second")
+            assert "waiting for a shared limit, so far" in why
             show = await asyncio.to_thread(called, "show", plan_id)
             assert "running, 1 of 2 tasks completed, 1 queued" in show
             assert f"{MARKS['planned']} 2 second" in show, (

@@ -84,7 +84,7 @@ def test_a_plan_that_waits_for_a_person_holds_up_its_schedule(overlap: str, held
 def test_times_are_those_of_the_zone_of_the_schedule() -> None:
     add("--tz", "Asia/Tokyo", "--yes")
     [line] = called("schedule", "list").splitlines()
-    assert re.search(r"next \w{3} \S+ 02:00 \(here \S+ \d\d:\d\d\)  0 2 \* \* \* Asia/Tokyo", line)
+    assert re.search(r"next \w{3} \S+ 02:00 Asia/Tokyo \(here \S+ \d\d:\d\d\)  0 2 \* \* \*", line)
 
 
 @pytest.mark.parametrize("verb", ["show", "pause", "unpause", "run", "remove", "edit"])

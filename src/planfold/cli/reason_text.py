@@ -146,8 +146,11 @@ def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
 
 
 def _history_lines(found: Explanation) -> Iterator[Line]:
+    limited = any(reason.kind is ReasonKind.SharedLimit for reason in found.reasons)
     for span in found.history:
         words = phase_words(span.phase)
+        if span.end is None and span.phase is Phase.Worker and limited:
+            words = "waiting for a shared limit"
         if span.by is not None:
             words += f"; {named([span.by], found.labels)} was the last"
         if span.attempt > 1:

@@ -41,18 +41,21 @@ def schedule_json(view: ScheduleView) -> dict[str, Any]:
 
 
 def list_lines(views: Sequence[ScheduleView]) -> list[Line]:
-    """One line for each schedule."""
-    pad = max(len(view.name) for view in views)
-    return [
-        [
-            (clean(view.name).ljust(pad), "bold"),
-            (f"  {_next_words(view)}", "ask" if view.paused else ""),
-            (f"  held up by {clean(view.held_up_by)}" if view.held_up_by else "", "ask"),
-            (f"  {clean(view.cron)} {clean(view.tz)}", "dim"),
-            (f"  {clean(view.title)}", ""),
-        ]
-        for view in views
-    ]
+    """One line for each schedule, and one for the plan that holds it up."""
+    pad, lines = max(len(view.name) for view in views), list[Line]()
+    for view in views:
+        lines.append(
+            [
+                (clean(view.name).ljust(pad), "bold"),
+                (f"  {_next_words(view)}", "ask" if view.paused else ""),
+                (f"  {clean(view.cron)}" + f" in {clean(view.tz)}" * view.paused, "dim"),
+                (f"  {clean(view.title)}", ""),
+            ]
+        )
+        if view.held_up_by:
+            why = f"held up by {clean(view.held_up_by)}: {status_word(view.previous_status)}"
+            lines.append([(" " * pad + "  " + why, "ask")])
+    return lines
 
 
 def _look_at(plan_id: str, db: str | None) -> Line:
@@ -63,7 +66,9 @@ def _next_words(view: ScheduleView) -> str:
     if view.paused:
         return "paused"
     waiting = f", {view.waiting:,} waiting for the plan before" if view.waiting else ""
-    return f"next {_local(view.next_at, view)}{waiting}" if view.next_at else f"no more{waiting}"
+    if view.next_at is None:
+        return f"no more in {clean(view.tz)}{waiting}"
+    return f"next {_local(view.next_at, view, zone=True)}{waiting}"
 
 
 def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
@@ -116,14 +121,14 @@ def upcoming(view: ScheduleView) -> list[float]:
     return [view.next_at, *islice(cron.between(view.next_at, 2.5e11), UPCOMING - 1)]
 
 
-def _local(at: float, view: ScheduleView) -> str:
+def _local(at: float, view: ScheduleView, *, zone: bool = False) -> str:
     """A time in the zone of the schedule, and in that of this machine if it differs."""
     try:
         there = datetime.fromtimestamp(at, zone_of(view.tz))
     except ValueError:  # this machine lacks the time zone
         return date_and_time(at)
     here = datetime.fromtimestamp(at).astimezone()
-    text = there.strftime("%a %Y-%m-%d %H:%M")
+    text = there.strftime("%a %Y-%m-%d %H:%M") + f" {clean(view.tz)}" * zone
     if there.utcoffset() == here.utcoffset():
         return text
     return f"{text} (here {here:%Y-%m-%d %H:%M})"
