@@ -59,9 +59,8 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 def event_checksum(event_id: str, event_type: str, recorded_at: float, causation_id: str) -> str:
-    """A checksum that distinguishes events with the same id in different histories. It covers what
-    identifies the event and not its data, because a later version may read the data in another
-    shape."""
+    """Distinguishes an event from the one with its id in another history. It covers what identifies
+    the event and not its data, which a later version may read in another shape."""
     parts = msgspec.json.encode((event_id, event_type, recorded_at, causation_id))
     return hashlib.sha256(parts).hexdigest()[:16]
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from planfold.choices import fault_and_place
 from planfold.errors import Permanent
 from planfold.executors import fetch
 from planfold.executors.addresses import AddressPolicy, parse_url
@@ -29,7 +30,6 @@ from planfold.executors.threads import start_in_thread
 from planfold.planner.commands import TaskCompleted, TaskFailed
 from planfold.planner.tasks import Effect, RetryPolicy
 from planfold.tools.tool import Tool
-from planfold.value_faults import fault_and_place
 
 KEEP = 64 * 1024  # bytes of the body that the result holds
 BODY_LIMIT = 10 * 1024 * 1024  # bytes of the body that are read

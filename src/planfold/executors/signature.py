@@ -11,9 +11,9 @@ from typing import Any, Union, get_type_hints
 
 import msgspec
 
+from planfold.choices import fault_and_place, near_name
 from planfold.errors import ConfigurationError, Permanent
 from planfold.executors.context import TaskContext
-from planfold.value_faults import fault_and_place, near_name
 
 _Fields = list[Any]  # what msgspec.defstruct takes: (name, type) or (name, type, default)
 

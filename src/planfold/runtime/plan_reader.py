@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec.structs import replace
 
+from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError, NotFound
 from planfold.eventstore.envelope import Envelope, Query
 from planfold.eventstore.port import EventStore
@@ -24,7 +25,6 @@ from planfold.runtime.lookups import folded
 from planfold.runtime.origins import base_of, history_of
 from planfold.runtime.plan_lists import PlanList
 from planfold.runtime.task_names import task_id_in
-from planfold.value_faults import wrong_choice
 
 if TYPE_CHECKING:  # views are imported by the methods that make them: few programs need them all
     from planfold.readmodels.explanation import Explanation, Present

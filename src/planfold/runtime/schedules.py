@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import msgspec
 from msgspec.structs import replace
 
+from planfold.choices import wrong_choice
 from planfold.errors import CommandRejected, ConfigurationError, Conflict, NotFound
 from planfold.executors.registry import Executors
 from planfold.planner.config import PlannerConfig
@@ -42,7 +43,6 @@ from planfold.schedules.commands import (
 from planfold.schedules.events import OccurrencesDecided, ScheduleAdded
 from planfold.schedules.schedule import ScheduleState, schedule_id
 from planfold.tags import check_tags
-from planfold.value_faults import wrong_choice
 
 if TYPE_CHECKING:
     from planfold.drafting.draft import PlanDraft

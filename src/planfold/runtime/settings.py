@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
+from planfold.choices import fault_and_place, wrong_choice
 from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
@@ -19,7 +20,6 @@ from planfold.tools.mcp_servers import McpServer
 from planfold.tools.notifications import NotifyTarget, check_target
 from planfold.tools.policy.rules import PolicySettings
 from planfold.tools.secrets import SecretSource
-from planfold.value_faults import fault_and_place, wrong_choice
 
 DEFAULT_DATABASE = "sqlite:///.planfold/planfold.db"
 SETTINGS_FILE = "planfold.toml"

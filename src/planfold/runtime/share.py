@@ -90,8 +90,8 @@ class WorkShare:
         return True
 
     async def _divide(self, now: float, running: int) -> int:
-        """How many of the waiting tasks this worker may claim. There is no limit while enough wait
-        for all workers."""
+        """How many of those that wait are for this worker; any number while so many wait that there
+        are enough for all."""
         free = self._slots.free
         if now < self._plenty_until:
             return free

@@ -8,12 +8,12 @@ from typing import Final
 
 import msgspec
 
+from planfold.choices import fault_and_place
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import PATTERN as PROJECT
 from planfold.service.messages import PLAN_ID, STATUSES, TAGS
 from planfold.service.schedule_messages import NAME
 from planfold.tags import PATTERN as TAG
-from planfold.value_faults import fault_and_place
 
 _PATTERN: Final = re.compile(
     r"Expected `str` matching regex '(.*)'(?: - at `\$\.?(.*)`)?", re.DOTALL

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import msgspec
 
+from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError
-from planfold.value_faults import wrong_choice
 
 NotificationKind = Literal["approval", "question", "paused", "completed", "failed", "cancelled"]
 

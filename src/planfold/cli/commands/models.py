@@ -47,8 +47,8 @@ def read_budget(words: tuple[str, ...]) -> Budget:
     """``tokens=20000,cost=0.5`` as a budget. Raises click.BadParameter."""
     import msgspec
 
+    from planfold.choices import fault_and_place
     from planfold.planner.budget import Budget
-    from planfold.value_faults import fault_and_place
 
     known = Budget.__struct_fields__
     amounts: dict[str, Any] = {}

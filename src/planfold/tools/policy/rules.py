@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from planfold.value_faults import wrong_choice
+from planfold.choices import wrong_choice
 
 AppliesTo = Literal["models", "everybody"]
 PolicyDecision = Literal["allow", "ask", "deny"]
