@@ -139,8 +139,8 @@ class Layout:
         self.columns[column] = [key for key in ordered if key >= 0]
 
     def _cross(self, column: int, lanes: Sequence[Sequence[int]]) -> float:
-        """Give each dependency from this column's band to the next a line in the gap between them;
-        returns the height of the gap."""
+        """Give each node that leads from this column's band into the next a line in the gap between
+        them; returns the height of the gap."""
         if column + 1 == len(self.columns):
             return 0.0
         leading = {

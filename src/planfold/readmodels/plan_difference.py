@@ -173,8 +173,8 @@ def _divergence(one: Sequence[Envelope], other: Sequence[Envelope]) -> Divergenc
 
 
 def _place(divergence: Divergence) -> tuple[int, int, int]:
-    """A position for ordering: that in the first plan; events only the other plan has come after
-    it."""
+    """The order of divergences: by version in the first plan, else in the other one; an event that
+    only the other plan has comes later."""
     mine, theirs = divergence.versions
     return (theirs if mine is None else mine) or 0, mine is None, divergence.task_id or 0
 

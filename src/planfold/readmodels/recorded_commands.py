@@ -145,7 +145,8 @@ def _needs_answer(_: PlannerState, task: Task, first: Envelope) -> c.ExecutorEve
 
 
 def _seconds(now: float, deadline: float | None) -> float | None:
-    """The wait that ends at ``deadline``, rounded if the sum is still the same."""
+    """The length of the wait that ends at ``deadline``, rounded where ``now`` plus that is exactly
+    the deadline."""
     if deadline is None:
         return None
     wait = deadline - now

@@ -58,8 +58,8 @@ async def known_commands(
 
 
 async def confirmed(store: EventStore, mailbox: Mailbox, decided: Round) -> bool:
-    """Answer a decision without events if its state was current. No commit shows that, so the
-    stream's version is read."""
+    """Answer a decision without events, and return True, if its state is current. No commit shows
+    that, so the stream's version is read."""
     if await store.version(mailbox.aggregate_id) != mailbox.version:
         return False
     decided.answer()
