@@ -21,8 +21,7 @@ TITLES: Final = 1_000  # heads that are read at a time to look for a title
 class PlanList:
     """Lists the plans of a store."""
 
-    def __init__(self, store: EventStore) -> None:
-        self.store = store
+    store: EventStore
 
     async def plans(
         self,

@@ -47,7 +47,7 @@ class PlanReader(PlanList):
     """Looks at the plans of a store, and waits for them. Changes nothing."""
 
     def __init__(self, store: EventStore, dispatcher: Dispatcher) -> None:
-        super().__init__(store)
+        self.store = store
         self.dispatcher = dispatcher
 
     async def planner(self, plan_id: str, *, at_least: int | None = None) -> Planner:
