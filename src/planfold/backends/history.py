@@ -29,7 +29,7 @@ def events_of(
     """The events of one stream from rows of its version as its head has it and the columns of
     :func:`planfold.backends.rows.is_intact`, which are NULL where there are no events to give; see
     :meth:`planfold.eventstore.port.EventStore.load` for what it raises."""
-    reading = _Reading(codec, aggregate_id, after_version, stream_id)
+    reading = _HistoryReader(codec, aggregate_id, after_version, stream_id)
     left = iter(rows)
     while some := list(islice(left, TOGETHER)):
         if not reading.take(some):
@@ -38,7 +38,7 @@ def events_of(
     return reading.history()
 
 
-class _Reading:
+class _HistoryReader:
     """The events that were read so far."""
 
     def __init__(
