@@ -8,7 +8,12 @@ import msgspec
 
 from planfold.planner import transitions as t
 from planfold.planner.again import plan_again
-from planfold.planner.context_size import remember_answer, remember_result
+from planfold.planner.context_size import (
+    QUESTION,
+    remember_answer,
+    remember_ordinary,
+    remember_result,
+)
 from planfold.planner.counterparts import pass_on
 from planfold.planner.events import (
     CancelRequested,
@@ -37,6 +42,7 @@ from planfold.planner.sub_plans import stop_sub_plan
 from planfold.planner.tasks import ByHand, Task, TaskStatus
 from planfold.planner.undone import note_completion
 
+PLANNED: Final = TaskStatus.Planned
 RUNNING: Final = TaskStatus.Running  # looking up a member costs more than the rest of a change
 COMPLETED: Final = TaskStatus.Completed
 _STATUS_TRIGGER: Final = {status: f"TaskStatusUpdated:{status.value}" for status in TaskStatus}
@@ -44,7 +50,10 @@ _STATUS_TRIGGER: Final = {status: f"TaskStatusUpdated:{status.value}" for status
 
 def dispatched(state: PlannerState, event: TaskDispatched) -> None:
     task = state.tasks[event.task_id]
-    change(state, task, t.DISPATCHED)
+    if task.status is PLANNED and "schedule" not in state.__dict__:  # as change() does
+        task.status, task.not_before = RUNNING, None
+    else:
+        change(state, task, t.DISPATCHED)
     if not task.started_at:
         task.started_at = state.updated_at
     task.attempt = event.attempt
@@ -54,6 +63,20 @@ def dispatched(state: PlannerState, event: TaskDispatched) -> None:
 
 def status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
     task = state.tasks[event.task_id]
+    spec = task.spec
+    if (
+        event.status is COMPLETED
+        and event.skip_reason is None
+        and task.status is RUNNING
+        and spec.undo is None
+        and spec.for_each is None
+        and spec.kind is not QUESTION
+        and event.task_id < STRIDE
+        and not state.begun_by_task
+        and "schedule" not in state.__dict__
+    ):
+        _complete(state, task, event)
+        return
     if event.skip_reason is not None:
         task.skip_reason = event.skip_reason  # before its children look at it
     after = change(state, task, _STATUS_TRIGGER[event.status])
@@ -78,6 +101,15 @@ def decided(state: PlannerState, event: TaskDecided) -> None:
             event.task_id, status, event.result, error, outcome_unknown=unknown
         )
         _end(state, task, after, ended)
+
+
+def _complete(state: PlannerState, task: Task, event: TaskStatusUpdated) -> None:
+    """What :func:`change` and :func:`_end` do of an ordinary task: the half of a long history."""
+    task.status, task.not_before = COMPLETED, None
+    task.finished_at = state.updated_at
+    task.result, task.error = event.result, None
+    task.cancel_requested, task.outcome_unknown = False, event.outcome_unknown
+    remember_ordinary(state, task.spec, event.result)
 
 
 def _end(state: PlannerState, task: Task, after: TaskStatus, event: TaskStatusUpdated) -> None:
