@@ -74,6 +74,12 @@ def test_the_keys_of_an_explanation(a_plan: dict[str, Any]) -> None:
     assert sorted(json.loads(called("why", "q", "--json"))["history"][0]) == fields(PhaseSpan)
 
 
+def test_the_keys_of_a_diagnosis(a_plan: dict[str, Any]) -> None:
+    of_both, of_sqlite = re.findall(r"`(.*?)`", row_of("doctor"))[1:3]
+    listed_keys = re.findall(r'"(\w+)"', of_both + of_sqlite)
+    assert sorted(listed_keys) == sorted(json.loads(called("doctor", "--json")))
+
+
 def test_the_keys_of_an_envelope(a_plan: dict[str, Any]) -> None:
     lines = [json.loads(line) for line in called("log", "--json").splitlines()]
     assert {tuple(sorted(line)) for line in lines} == {tuple(sorted(listed("log")[""]))}
