@@ -480,9 +480,12 @@ async def test_events_that_wait_are_given_together(store: SqliteStore, clock: Ma
     together.clear()
     await write(store, *"bdbd")
     async with desk.consumer(store, handle_all=handle_all):
-        await until(lambda: desk.of("d") == [1, 2])
-        pass_time(store, clock, 10)
-        await until(lambda: len(desk.handled) == 10)
+
+        async def is_done() -> bool:
+            pass_time(store, clock, 1)
+            return len(desk.handled) == 10
+
+        await until(is_done)
     assert desk.of("b") == desk.of("d") == [1, 2]
     assert len(desk.handled) == len(set(desk.handled))
     assert await position(store) == 10
