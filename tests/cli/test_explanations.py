@@ -57,7 +57,7 @@ def test_a_task_of_the_latest_plan_comes_before_a_plan_that_begins_so() -> None:
 def test_stats_of_a_plan_name_what_held_it_up() -> None:
     called("run", "--yes", "--id", "plan-a", write_plan(sh("a", "sleep 0.2"), sh("b", "true", "a")))
     out = called("stats", "plan-a")
-    assert out.startswith("plan-a took 0.")
+    assert out.startswith("plan-a took ")
     assert "1 a: running" in out
     assert "Shortening 1 a helps most" in out
     found = json.loads(called("stats", "plan-a", "--json"))
