@@ -19,6 +19,7 @@ from planfold.planner.budget import Spend
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.events import StepStarted
 from planfold.planner.tasks import PlanStatus, RetryPolicy
+from planfold.runtime import attempt as attempt_module
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, completed, events, finish, processing, submit, task
@@ -371,7 +372,7 @@ async def test_a_failure_that_comes_of_the_workers_end_is_none(
 async def test_a_worker_ends_although_a_tool_catches_its_cancellation(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases_module, "UNSTOPPABLE_S", 0.05)
+    monkeypatch.setattr(attempt_module, "UNSTOPPABLE_S", 0.05)
     begun, observer, runs = asyncio.Event(), Troubles(), []
 
     @planfold.tool(effect="safe")

@@ -12,13 +12,15 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from planfold.errors import CorruptLog, PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease, Suspects
 from planfold.eventstore.wakeup import WORK
-from planfold.runtime.attempt import Attempt, Key, by_own_clock, cancel_tasks, heed, identity
+from planfold.executors.executor import Outcome
+from planfold.runtime.attempt import Attempt, Key, by_own_clock, end_attempts, heed, identity
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
@@ -32,8 +34,6 @@ ANSWER_S = 10.0  # for what is not a renewal, so that the next renewal comes in 
 SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop was suspended
 MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
 MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end in that time
-UNSTOPPABLE_S = 20.0  # longer than the grace that executors give what they run
-CLOSED_S = 1.0
 REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
 
 
@@ -71,6 +71,7 @@ class Leases:
         self.shut_down: Callable[[], bool] = lambda: False
         slots.begin, slots.withdraw, slots.doubt = self._begin_all, self._withdraw, self._doubts
         runner.decline, runner.done = self._decline, self._done
+        runner.reporter.over = self._handed_in
 
     @property
     def attempts(self) -> int:
@@ -272,24 +273,39 @@ class Leases:
             self._ending.add(former)
         attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
-        attempt.running = asyncio.create_task(self._run(attempt))
+        loop = asyncio.get_running_loop()
+        attempt.running = loop.create_task(self._run(attempt, self._runner.run))
         if len(self._running) == 2 and self._share.look_soon():
             self._store.wakeup.notify(WORK)
 
-    async def _run(self, attempt: Attempt) -> None:
+    async def _run(self, attempt: Attempt, work: Callable[[Attempt], Awaitable[None]]) -> None:
         try:
-            await self._runner.run(attempt)
+            await work(attempt)
         except Exception as fault:
             self._note(attempt.lease, fault)
         finally:
-            if attempt.to_release is None:
-                self._forget(attempt)
-                if attempt.lease.limits:  # they may have a place now
-                    self._store.wakeup.notify(WORK)
-            else:
+            if attempt.to_release is not None:
                 self._done(attempt)
                 if not self._stopping:
                     self._doubts()  # the next round gives it back
+            elif not attempt.handed_in:
+                self._reported(attempt)
+
+    def _handed_in(self, attempt: Attempt, outcome: Outcome, fault: BaseException | None) -> None:
+        """The report is recorded; where it cannot be, a task sees to it."""
+        if not attempt.handed_in:
+            return  # it took too long
+        attempt.handed_in = False
+        if fault is None:
+            self._reported(attempt)
+        else:
+            report = partial(self._runner.report, outcome=outcome, fault=fault)
+            attempt.running = asyncio.create_task(self._run(attempt, report))
+
+    def _reported(self, attempt: Attempt) -> None:
+        self._forget(attempt)
+        if attempt.lease.limits:  # they may have a place now
+            self._store.wakeup.notify(WORK)
 
     def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
         for task_id in task_ids:
@@ -317,7 +333,7 @@ class Leases:
 
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""
-        for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
+        for attempt in [a for a in self._ending if not a.reports]:
             if attempt.basis.durable:
                 started, began = attempt.to_release is True, attempt.began_at > 0.0
                 await self._queue.release(self._owner, attempt.lease, started=started, counts=began)
@@ -357,28 +373,17 @@ class Leases:
         running = [a.running for a in self._running.values() if a.running]
         if drain_s and running:
             await asyncio.wait(running, timeout=drain_s)
-        reporting = [a.running for a in self._ending if a.running]
-        if reporting:
-            await asyncio.wait(reporting, timeout=REPORT_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_S):
+                while any(attempt.reports for attempt in self._ending):  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
         self._stopping = True
-        attempts = [*self._running.values(), *self._ending]
-        tasks = [attempt.running for attempt in attempts if attempt.running]
-        await self._end(tasks)
+        for attempt in self._ending:
+            if attempt.handed_in:  # its lease is released; a report that comes all the same counts
+                attempt.handed_in, attempt.to_release = False, True
+        await end_attempts([*self._running.values(), *self._ending], self._trouble)
         for attempt in list(self._running.values()):  # cancelled before its first step
             self._done(attempt)
-
-    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Cancel them. An executor that catches its cancellation is closed where it waits."""
-        stubborn = await cancel_tasks(tasks, UNSTOPPABLE_S)
-        if stubborn:
-            leases = [attempt.lease for attempt in self._running.values()]
-            names = ", ".join(sorted({lease.tool or lease.route for lease in leases}))
-            said = f"{names} caught CancelledError and did not end within {UNSTOPPABLE_S:g} s"
-            self._trouble(Transient(f"{said}; a tool has to raise it again"))
-            for task in stubborn:
-                with suppress(RuntimeError):  # it catches this too
-                    task.get_coro().close()
-            await cancel_tasks(stubborn, CLOSED_S)
 
     async def leave(self) -> None:
         """Release what was not reported or never began, and record that this worker ends."""

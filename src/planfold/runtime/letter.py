@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 from planfold.deciding import Delivery
 from planfold.errors import LeaseLost
@@ -25,11 +25,48 @@ LOG: Final = Basis()
 """What was read from the log."""
 
 
+class Answer(Protocol):
+    """What a sender gives, to learn what was decided once it is durable: a future, or what is told
+    without another turn of the event loop."""
+
+    def done(self) -> bool: ...
+
+    def cancelled(self) -> bool: ...
+
+    def set_result(self, events: list[Any], /) -> None: ...
+
+    def set_exception(self, fault: BaseException, /) -> None: ...
+
+
+class Receipt:
+    """An answer that is passed on at once: ``tell`` gets the events, or why there are none."""
+
+    __slots__ = ("_done", "_tell")
+
+    def __init__(self, tell: Callable[[Sequence[Any], BaseException | None], None]) -> None:
+        self._tell = tell
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, events: list[Any], /) -> None:
+        self._done = True
+        self._tell(events, None)
+
+    def set_exception(self, fault: BaseException, /) -> None:
+        self._done = True
+        self._tell((), fault)
+
+
 class Letter(Delivery, kw_only=True):
     """``answer`` gets what was decided once it is durable; ``fence`` is the lease that it needs.
     ``patient``: no caller waits for its answer, and what it leads to may be done again."""
 
-    answer: asyncio.Future[list[Any]]
+    answer: Answer
     fence: Fence | None = None
     basis: Basis = LOG
     patient: bool = False

@@ -34,7 +34,8 @@ class Runner:
 
     ``Leases`` sets two functions. ``decline`` (``Leases._decline``) is called for a task that no
     executor here serves, ``done`` (``Leases._done``) when an attempt's work is over and only its
-    report is left.
+    report is left. :meth:`Reporter.hand_in` is for the report of a safe one, which waits in no
+    task.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Runner:
         self._store = store
         self._dispatcher = dispatcher
         self._executors = executors
-        self._reporter = reporter
+        self.reporter = reporter
         self._workspace = workspace
         self._files_dir = files_dir
         self.decline: Callable[[Lease], None]
@@ -84,9 +85,19 @@ class Runner:
             return  # because this worker ends
         attempt.to_release = None
         self.done(attempt)
+        if task.spec.effect is Effect.Safe:
+            attempt.handed_in = True
+            self.reporter.hand_in(attempt, outcome)
+        else:
+            await self.report(attempt, outcome)
+
+    async def report(
+        self, attempt: Attempt, outcome: Outcome, fault: BaseException | None = None
+    ) -> None:
+        """Report the outcome of an attempt whose work is over; ``fault`` kept that from being
+        recorded before. Raises as :meth:`run`."""
         try:
-            patient = task.spec.effect is Effect.Safe
-            await self._reporter.report_outcome(attempt, outcome, patient=patient)
+            await self.reporter.report_outcome(attempt, outcome, fault)
         except LeaseLost:
             return  # what its new owner reports counts
         except BaseException:
@@ -105,7 +116,7 @@ class Runner:
             plan_id=lease.aggregate_id,
             task=task,
             arguments=own(arguments) if arguments else {},  # tools may change them
-            report=partial(self._reporter.report, attempt),
+            report=partial(self.reporter.report, attempt),
             steps=own(steps) if steps else {},
             workspace=self._workspace,
             files_dir=self._files_dir,
