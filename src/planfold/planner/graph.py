@@ -28,6 +28,7 @@ ASKING: Final = TaskStatus.NeedsClarification
 COMPLETED: Final = TaskStatus.Completed
 FAILED: Final = TaskStatus.Failed
 SKIPPED: Final = TaskStatus.Skipped
+NO_TASKS: Final = Counter(dict.fromkeys(TaskStatus, 0))  # a status that is not in it costs more
 
 
 def satisfies(task: Task) -> bool:
@@ -94,7 +95,7 @@ class Schedule:
         self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
         self.slots = 0  # tasks that run: items, and no maps
-        self.counts: Counter[TaskStatus] = Counter()
+        self.counts = NO_TASKS.copy()
         self.aside: Counter[TaskStatus] = Counter()  # the same of tasks that do not count
         self.delayed: set[int] = set()
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
@@ -112,8 +113,10 @@ class Schedule:
     def _take_in(self, tasks: Collection[Task]) -> None:
         children = self.children
         children.update({task.spec.id: [] for task in tasks})
-        self.counts.update([task.status for task in tasks])
-        self.aside.update([task.status for task in tasks if is_aside(task)])
+        for task in tasks:
+            self.counts[task.status] += 1
+            if is_aside(task):
+                self.aside[task.status] += 1
         unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
         self._late = {t.spec.id for t in tasks if t.spec.run_if != "completed"}
         for task in tasks:
@@ -228,10 +231,11 @@ class Schedule:
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
         spec = task.spec
-        before, was_satisfied = task.status, satisfies(task)
         if spec.id >= STRIDE:
             self._move_item(task, status, not_before)
             return
+        before = task.status
+        was_satisfied = before in ENDED and satisfies(task)
         self._leave(task, spec)
         task.status = status
         task.not_before = not_before
@@ -240,7 +244,7 @@ class Schedule:
             self.gate(task)
             for follower in task.followed_by:
                 self._look_at_map(self._tasks[follower])
-        now_satisfied = satisfies(task)
+        now_satisfied = status in ENDED and satisfies(task)
         if self._late or self._sources:
             self._tell_each(task, (was_satisfied, now_satisfied), (before, status))
         elif was_satisfied is not now_satisfied:
@@ -324,17 +328,18 @@ class Schedule:
                 self._unready(child.spec)
 
     def _enter(self, task: Task, spec: TaskSpec) -> None:
-        self.counts[task.status] += 1
+        status = task.status
+        self.counts[status] += 1
         if self.aside and is_aside(task):
-            self.aside[task.status] += 1
-        self._place(task, spec)
+            self.aside[status] += 1
+        if status is RUNNING or status is PLANNED:
+            self._place(task, spec)
 
     def _place(self, task: Task, spec: TaskSpec) -> None:
-        status = task.status
-        if status is RUNNING:
+        if task.status is RUNNING:
             self.running[lane := self._lanes[spec.id]] += 1
             self.slots += lane != ""
-        elif status is PLANNED and self._unmet[spec.id] == 0:
+        elif self._unmet[spec.id] == 0:
             self._make_ready(task, spec)
 
     def _leave(self, task: Task, spec: TaskSpec) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -69,7 +69,7 @@ class Leases:
         self._generation = -1
         self._stopping = False
         self.shut_down: Callable[[], bool] = lambda: False
-        slots.begin, slots.withdraw, slots.doubt = self._begin_all, self._withdraw, self._doubts
+        slots.begin, slots.withdraw, slots.doubt = self._begin_if_open, self._withdraw, self._doubts
         runner.decline, runner.done = self._decline, self._done
         runner.reporter.over = self._handed_in
 
@@ -229,7 +229,8 @@ class Leases:
                 leases = await self._granted(1, "only")
         finally:
             self._slots.alone = bool(leases)
-        self._begin_all(leases)
+        for lease in leases:
+            self._begin_if_open(lease)
         return bool(leases)
 
     async def _make_room(self) -> None:
@@ -253,10 +254,9 @@ class Leases:
             "barred": self._barred,
         }
 
-    def _begin_all(self, leases: Sequence[Lease], basis: Basis = LOG) -> None:
-        if self._slots.open:  # else stop() releases them
-            for lease in leases:
-                self._begin(lease, basis)
+    def _begin_if_open(self, lease: Lease, basis: Basis = LOG) -> None:
+        if self._slots.open:  # else stop() releases it
+            self._begin(lease, basis)
 
     def _begin_surplus(self) -> None:
         if self._surplus and not self._slots.open:
@@ -307,7 +307,7 @@ class Leases:
         if attempt.lease.limits:  # they may have a place now
             self._store.wakeup.notify(WORK)
 
-    def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
+    def _withdraw(self, aggregate_id: str, task_ids: Iterable[int]) -> None:
         for task_id in task_ids:
             attempt = self._running.get((aggregate_id, task_id))
             if attempt is not None and attempt.basis.durable:  # else it is of a later commit
@@ -322,7 +322,8 @@ class Leases:
         if self._running.get(key) is attempt:
             del self._running[key]
             self._slots.running = len(self._running)
-            self._begin_surplus()
+            if self._surplus:
+                self._begin_surplus()
             if self._full or self._slots.alone:  # there may be more to claim
                 self._store.wakeup.notify(WORK)
 

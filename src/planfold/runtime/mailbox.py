@@ -80,7 +80,8 @@ class Mailbox:
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
         """The letters of the next round, and whether the log has to be read before they can be
         decided. They are all that wait, or one after a round went wrong."""
-        self.rate()  # a decision needs all of the state
+        if self.unrated:
+            self.rate()  # a decision needs all of the state
         waiting = [le for le in self.waiting if not (le.basis.failed and le.void)]
         self.waiting.clear()
         self.alone = self.one_by_one > 0 and bool(waiting)
@@ -91,11 +92,11 @@ class Mailbox:
         letters = waiting
         if not self.version:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
-        idempotent = [le for le in letters if le.body_hash]
-        if self.handler is None or self.alone or idempotent:
+        if self.handler is None or self.alone or self.wary:  # the log says what others have written
             return letters, True
-        if self.wary:  # the log says what others have written
-            return letters, True
+        for letter in letters:
+            if letter.body_hash:
+                return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
 
@@ -349,7 +350,8 @@ class Mailbox:
         little. ``at_rest``: folding may be next."""
         if self.handler is None:
             return None
-        self.rate()
+        if self.unrated:
+            self.rate()
         since = self.version - self.snapshot_version
         if self.phase == "ended":
             if self.version < SNAPSHOT_EVERY or since < SNAPSHOT_AT_END:

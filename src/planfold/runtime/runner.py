@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -142,9 +141,10 @@ class Runner:
         # After another worker had it, the log may hold steps of this attempt that we never saw.
         seen = version_of(lease.cause) if lease.epoch == 1 else None
         planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen, partly=True)
-        task = None
-        with suppress(CorruptLog):  # of a snapshot; what is read next does without it
+        try:
             task = _current(planner, lease)
+        except CorruptLog:  # of a snapshot; what is read next does without it
+            task = None
         if task is None or task.stopping:  # perhaps by a command that is not committed yet
             planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
             task = _current(planner, lease)
