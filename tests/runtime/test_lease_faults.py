@@ -234,6 +234,7 @@ async def test_a_task_that_never_began_is_released_as_not_started(
 
         monkeypatch.setattr(app.store.queue, "release", failing(release, 2))
         monkeypatch.setattr(app.dispatcher, "view", failing(look, 1))
+        monkeypatch.setattr(app.dispatcher, "seen", lambda *_: None)
         view = await finish(app)
     assert len(faults) == 3
     assert (view.status, work.runs) == (PlanStatus.Completed, 1)

@@ -236,7 +236,7 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
     if spec.kind is QUESTION:
         return _ask(state, spec, now)
     try:
-        arguments = _resolved(state, task)
+        arguments = _resolved(state, task) if spec.tool is not None else None
     except ReferenceFault as fault:
         error = compact_error_message(str(fault), state.config.error_char_limit)
         if spec.undoes is not None:

@@ -376,6 +376,17 @@ class Schedule:
             self.startable -= lane.discard(spec.id)
 
 
+def move(
+    state: PlannerState, task: Task, status: TaskStatus, not_before: float | None = None
+) -> None:
+    """Give ``task`` a status that it may have now, and let those who wait for it know."""
+    schedule = state.__dict__.get("schedule")
+    if schedule is not None:
+        schedule.move(task, status, not_before)
+    else:
+        task.status, task.not_before = status, not_before
+
+
 def change(
     state: PlannerState, task: Task, trigger: str, not_before: float | None = None
 ) -> TaskStatus:
@@ -387,11 +398,7 @@ def change(
             f"{trigger} is not legal for task {task.spec.id}, which {in_words(before)}"
         )
     if after is not before or trigger is RESET:
-        if (schedule := state.__dict__.get("schedule")) is not None:
-            schedule.move(task, after, not_before)
-        else:
-            task.status = after
-            task.not_before = not_before
+        move(state, task, after, not_before)
         if before is ASKING:
             state.questions.pop(task.spec.id, None)
     return after

@@ -93,7 +93,8 @@ class Attempt:
         self.may_have_acted = once
         try:
             if context.task.spec.timeout is None and context.task.spec.stall_timeout is None:
-                return self._honest(await executor.execute(context), once)
+                outcome = await executor.execute(context)
+                return self._honest(outcome, once) if once else outcome
             return self._honest(await _in_time(executor, context), once)
         except _Overdue as overdue:
             said = str(overdue)

@@ -72,9 +72,7 @@ class Commit:
         self._queue: list[tuple[QueueChange, int] | None] = []
         self._entered: dict[int, list[int]] = {}  # places of a task's changes since it entered
         self._leased: set[int] = set()
-        self._ended: dict[
-            int, None
-        ] = {}  # attempts over, or to stop; none began since
+        self._ended: dict[int, None] = {}  # attempts over, or to stop; none began since
 
     def add(self, decided: Round, *, early: bool) -> None:
         """Add a decision; ``early``: begin what need not wait for the commit."""

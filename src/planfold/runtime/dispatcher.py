@@ -102,15 +102,14 @@ class Dispatcher:
         at_least: int | None = None,
         partly: bool = False,
     ) -> Handler[Any, Any]:
-        """The handler as the log has it, for reading; with ``at_least`` the cached state is
-        returned when it is at that version or later, durable or not. ``partly``: of a state that
-        is loaded, only what is looked at is decoded now. Raises NotFound when there is no such
-        stream."""
+        """The handler as the log has it, for reading; with ``at_least`` as :meth:`seen` where it
+        is. ``partly``: of a state that is loaded, only what is looked at is decoded now. Raises
+        NotFound when there is no such stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
         if mailbox.unrated and not partly:
             mailbox.rate()
-        handler = mailbox.handler
-        if handler is None or at_least is None or mailbox.version < at_least:
+        handler = self.seen(aggregate, aggregate_id, at_least)
+        if handler is None:
             if mailbox.busy:
                 self._hold(mailbox)
                 self._flush()
@@ -119,6 +118,15 @@ class Dispatcher:
             self._mailboxes.drop(mailbox)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
+
+    def seen(
+        self, aggregate: Aggregate, aggregate_id: str, at_least: int | None
+    ) -> Handler[Any, Any] | None:
+        """The cached state where it is at that version or later, durable or not."""
+        mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
+        if mailbox is None or at_least is None or mailbox.version < at_least:
+            return None
+        return mailbox.handler
 
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
         """The state where all of it is durable and no other process has written since; None where

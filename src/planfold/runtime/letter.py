@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from planfold.deciding import Delivery
@@ -36,30 +35,6 @@ class Answer(Protocol):
     def set_result(self, events: list[Any], /) -> None: ...
 
     def set_exception(self, fault: BaseException, /) -> None: ...
-
-
-class Receipt:
-    """An answer that is passed on at once: ``tell`` gets the events, or why there are none."""
-
-    __slots__ = ("_done", "_tell")
-
-    def __init__(self, tell: Callable[[Sequence[Any], BaseException | None], None]) -> None:
-        self._tell = tell
-        self._done = False
-
-    def done(self) -> bool:
-        return self._done
-
-    def cancelled(self) -> bool:
-        return False
-
-    def set_result(self, events: list[Any], /) -> None:
-        self._done = True
-        self._tell(events, None)
-
-    def set_exception(self, fault: BaseException, /) -> None:
-        self._done = True
-        self._tell((), fault)
 
 
 class Letter(Delivery, kw_only=True):

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
@@ -33,7 +32,7 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import as_recorded
-from planfold.runtime.letter import Answer, Letter, Receipt
+from planfold.runtime.letter import Answer, Letter
 
 R = TypeVar("R", bound=ExecutorEvent)
 
@@ -127,23 +126,8 @@ class Reporter:
             self.over(attempt, outcome, fault)
             return
         command, origin = self._command(attempt.lease, event, attempt.began_at)
-        tell = partial(self._handed_in, attempt, outcome, time.monotonic())
-        self._post(attempt, command, origin, Receipt(tell), patient=True)
-
-    def _handed_in(
-        self,
-        attempt: Attempt,
-        outcome: Outcome,
-        began: float,
-        events: Sequence[Any],
-        fault: BaseException | None,
-    ) -> None:
-        if fault is None:
-            try:
-                self._recorded(attempt.lease, events, began)
-            except Exception as of_observer:
-                fault = of_observer
-        self.over(attempt, outcome, fault)
+        receipt = _Receipt(self, attempt, outcome)
+        self._post(attempt, command, origin, receipt, patient=True)
 
     async def report_outcome(
         self, attempt: Attempt, outcome: Outcome, fault: BaseException | None = None
@@ -196,7 +180,7 @@ class Reporter:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
-                self._recorded(lease, events, began)
+                self.recorded(lease, events, began)
                 return events
 
     def _post(
@@ -220,7 +204,8 @@ class Reporter:
         )
         self._dispatcher.post(PLAN, lease.aggregate_id, letter)
 
-    def _recorded(self, lease: Lease, events: Sequence[Any], began: float) -> None:
+    def recorded(self, lease: Lease, events: Sequence[Any], began: float) -> None:
+        """A report is in the log; it began at this time (``time.monotonic()``)."""
         self._reported(lease.aggregate_id, events)
         self.durations.add(time.monotonic() - began)
 
@@ -252,6 +237,37 @@ class Reporter:
         if ours and key in steps and steps[key] == event.value:
             return [StepRecorded(task_id, key, event.value, event.spent)]
         return []
+
+
+class _Receipt:
+    """The answer to a report that was handed in."""
+
+    __slots__ = ("_attempt", "_began", "_done", "_outcome", "_reporter")
+
+    def __init__(self, reporter: Reporter, attempt: Attempt, outcome: Outcome) -> None:
+        self._reporter = reporter
+        self._attempt = attempt
+        self._outcome = outcome
+        self._began = time.monotonic()
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, events: list[Any], /) -> None:
+        self._done, fault = True, None
+        try:
+            self._reporter.recorded(self._attempt.lease, events, self._began)
+        except Exception as of_observer:
+            fault = of_observer
+        self._reporter.over(self._attempt, self._outcome, fault)
+
+    def set_exception(self, fault: BaseException, /) -> None:
+        self._done = True
+        self._reporter.over(self._attempt, self._outcome, fault)
 
 
 def _recordable(event: R) -> R:

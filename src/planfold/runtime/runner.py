@@ -140,7 +140,9 @@ class Runner:
         lease = attempt.lease
         # After another worker had it, the log may hold steps of this attempt that we never saw.
         seen = version_of(lease.cause) if lease.epoch == 1 else None
-        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen, partly=True)
+        planner = self._dispatcher.seen(PLAN, lease.aggregate_id, seen)
+        if planner is None:
+            planner = await self._dispatcher.view(PLAN, lease.aggregate_id, partly=True)
         try:
             task = _current(planner, lease)
         except CorruptLog:  # of a snapshot; what is read next does without it
