@@ -41,6 +41,7 @@ class Attempt:
         self.lost = False  # another worker may have the task by now
         # Unless None, it ends without a report: its task is released, as started or not.
         self.to_release: bool | None = False
+        self.alone = False  # when its work was over, nothing else ran
         self.handed_in = False  # its report is on its way, and no task waits for that
         self.began_at = 0.0  # seconds since the epoch
         self._stopping = stopping

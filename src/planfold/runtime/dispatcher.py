@@ -86,13 +86,16 @@ class Dispatcher:
         self.post(aggregate, aggregate_id, letter)
         return await answer
 
-    def post(self, aggregate: Aggregate, aggregate_id: str, letter: Letter) -> None:
-        """Have a letter decided, which is answered as :meth:`send` answers."""
+    def post(
+        self, aggregate: Aggregate, aggregate_id: str, letter: Letter, *, now: bool = False
+    ) -> None:
+        """Have a letter decided, which is answered as :meth:`send` answers. ``now``: no other is
+        about to come."""
         if self._every_step:
             letter.patient = False
         mailbox = self._mailbox(aggregate, aggregate_id)
         mailbox.waiting.append(letter)
-        self._schedule(mailbox)
+        self._schedule(mailbox, now=now)
 
     async def view(
         self,
@@ -151,9 +154,13 @@ class Dispatcher:
         self._mailboxes.move_to_end(key)
         return self._mailboxes[key]
 
-    def _schedule(self, mailbox: Mailbox) -> None:
+    def _schedule(self, mailbox: Mailbox, *, now: bool = False) -> None:
         if not (mailbox.deciding or mailbox.held):
             mailbox.deciding = True
+            if now and not self._turn:
+                self._turn.append(mailbox)
+                self._take_turn()
+                return
             if not self._turn:
                 asyncio.get_running_loop().call_soon(self._take_turn)
             self._turn.append(mailbox)

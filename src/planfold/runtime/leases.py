@@ -322,6 +322,7 @@ class Leases:
         if self._running.get(key) is attempt:
             del self._running[key]
             self._slots.running = len(self._running)
+            attempt.alone = not self._running
             if self._surplus:
                 self._begin_surplus()
             if self._full or self._slots.alone:  # there may be more to claim

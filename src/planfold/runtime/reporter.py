@@ -117,7 +117,7 @@ class Reporter:
         self.fenced = 0  # reports that were refused, because the task has passed to another worker
         self.durations = Histogram()  # of reports, until they were recorded
 
-    def hand_in(self, attempt: Attempt, outcome: Outcome) -> None:
+    def hand_in(self, attempt: Attempt, outcome: Outcome, *, now: bool) -> None:
         """Report how an attempt ended that may run again, and do not wait for the commit, which
         may wait for further decisions. ``over`` is called then."""
         try:
@@ -127,7 +127,7 @@ class Reporter:
             return
         command, origin = self._command(attempt.lease, event, attempt.began_at)
         receipt = _Receipt(self, attempt, outcome)
-        self._post(attempt, command, origin, receipt, patient=True)
+        self._post(attempt, command, origin, receipt, patient=True, now=now)
 
     async def report_outcome(
         self, attempt: Attempt, outcome: Outcome, fault: BaseException | None = None
@@ -191,6 +191,7 @@ class Reporter:
         answer: Answer,
         *,
         patient: bool = False,
+        now: bool = False,
     ) -> None:
         lease = attempt.lease
         letter = Letter(
@@ -202,7 +203,7 @@ class Reporter:
             basis=attempt.basis,
             patient=patient,
         )
-        self._dispatcher.post(PLAN, lease.aggregate_id, letter)
+        self._dispatcher.post(PLAN, lease.aggregate_id, letter, now=now)
 
     def recorded(self, lease: Lease, events: Sequence[Any], began: float) -> None:
         """A report is in the log; it began at this time (``time.monotonic()``)."""

@@ -86,7 +86,7 @@ class Runner:
         self.done(attempt)
         if task.spec.effect is Effect.Safe:
             attempt.handed_in = True
-            self.reporter.hand_in(attempt, outcome)
+            self.reporter.hand_in(attempt, outcome, now=attempt.alone)
         else:
             await self.report(attempt, outcome)
 
