@@ -106,8 +106,8 @@ def decide(
             metadata = _metadata(decision, stream, delivery)
             if delivery.recorded:
                 _take(handler, decision, events[:1], _with_command(metadata, delivery))
-                _take(handler, decision, events[1:], metadata)
-            else:
+                events = events[1:]
+            if events:
                 _take(handler, decision, events, metadata)
     if decision.events:
         _follow(handler, decision, stream)

@@ -37,7 +37,7 @@ class Round(msgspec.Struct, eq=False):
         for letter, answer in zip(self.letters, self.decision.answers, strict=True):
             if isinstance(answer, PlanfoldError):
                 letter.fail(answer)
-            elif not letter.answer.done():
+            elif not letter.failed and (letter.patient or not letter.answer.done()):
                 letter.answer.set_result(list(answer))
 
 

@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -52,8 +53,8 @@ class Leases:
         self._store, self._queue = store, store.queue
         self._slots, self._owner = slots, slots.owner
         self._runner = runner
-        self._enter = enter
-        self._trouble = trouble
+        self._context = copy_context()  # without what attempts set
+        self._enter, self._trouble = enter, trouble
         self._share = WorkShare(store.queue, slots)
         self._running: dict[Key, Attempt] = {}
         self._ending: set[Attempt] = set()  # over, but not yet reported or released
@@ -69,7 +70,7 @@ class Leases:
         self._generation = -1
         self._stopping = False
         self.shut_down: Callable[[], bool] = lambda: False
-        slots.begin, slots.withdraw, slots.doubt = self._begin_if_open, self._withdraw, self._doubts
+        slots.begin, slots.withdraw, slots.doubt = self._begin, self._withdraw, self._doubts
         runner.decline, runner.done = self._decline, self._done
         runner.reporter.over = self._handed_in
 
@@ -230,7 +231,7 @@ class Leases:
         finally:
             self._slots.alone = bool(leases)
         for lease in leases:
-            self._begin_if_open(lease)
+            self._begin(lease)
         return bool(leases)
 
     async def _make_room(self) -> None:
@@ -254,10 +255,6 @@ class Leases:
             "barred": self._barred,
         }
 
-    def _begin_if_open(self, lease: Lease, basis: Basis = LOG) -> None:
-        if self._slots.open:  # else stop() releases it
-            self._begin(lease, basis)
-
     def _begin_surplus(self) -> None:
         if self._surplus and not self._slots.open:
             self._surplus.clear()  # the next comparison gives it back
@@ -266,6 +263,8 @@ class Leases:
             self._begin(self._surplus.popleft())
 
     def _begin(self, lease: Lease, basis: Basis = LOG) -> None:
+        if not self._slots.open:
+            return  # stop() releases it
         key = (lease.aggregate_id, lease.task_id)
         former = self._running.get(key)
         if former is not None:
@@ -273,8 +272,8 @@ class Leases:
             self._ending.add(former)
         attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
-        loop = asyncio.get_running_loop()
-        attempt.running = loop.create_task(self._run(attempt, self._runner.run))
+        run, loop = self._run(attempt, self._runner.run), asyncio.get_running_loop()
+        attempt.running = loop.create_task(run, context=self._context.copy())
         if len(self._running) == 2 and self._share.look_soon():
             self._store.wakeup.notify(WORK)
 
@@ -289,23 +288,16 @@ class Leases:
                 if not self._stopping:
                     self._doubts()  # the next round gives it back
             elif not attempt.handed_in:
-                self._reported(attempt)
+                self._forget(attempt)
 
     def _handed_in(self, attempt: Attempt, outcome: Outcome, fault: BaseException | None) -> None:
         """The report is recorded; where it cannot be, a task sees to it."""
-        if not attempt.handed_in:
-            return  # it took too long
-        attempt.handed_in = False
-        if fault is None:
-            self._reported(attempt)
-        else:
+        in_time, attempt.handed_in = attempt.handed_in, False
+        if in_time and fault is None:
+            self._forget(attempt)
+        elif in_time:
             report = partial(self._runner.report, outcome=outcome, fault=fault)
             attempt.running = asyncio.create_task(self._run(attempt, report))
-
-    def _reported(self, attempt: Attempt) -> None:
-        self._forget(attempt)
-        if attempt.lease.limits:  # they may have a place now
-            self._store.wakeup.notify(WORK)
 
     def _withdraw(self, aggregate_id: str, task_ids: Iterable[int]) -> None:
         for task_id in task_ids:
@@ -330,8 +322,11 @@ class Leases:
 
     def _forget(self, attempt: Attempt) -> None:
         self._ending.discard(attempt)
+        lease = attempt.lease
         if not attempt.basis.failed:
-            self._ended.add(reserved(attempt.lease))
+            self._ended.add((lease.aggregate_id, lease.task_id, lease.attempt))
+        if lease.limits:  # they may have a place now
+            self._store.wakeup.notify(WORK)
 
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""

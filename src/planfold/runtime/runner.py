@@ -24,6 +24,7 @@ from planfold.runtime.attempt import Attempt
 from planfold.runtime.attempt_span import OPENTELEMETRY, attempt_span
 from planfold.runtime.closings import Closings
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.letter import LOG
 from planfold.runtime.reporter import Reporter
 from planfold.shared_limits import START_WITHIN_S
 
@@ -138,8 +139,10 @@ class Runner:
 
     async def _find(self, attempt: Attempt) -> tuple[Task | None, Planner]:
         lease = attempt.lease
-        # After another worker had it, the log may hold steps of this attempt that we never saw.
-        seen = version_of(lease.cause) if lease.epoch == 1 else None
+        seen: int | None = 0  # it was dispatched here
+        if attempt.basis is LOG:
+            # After another worker had it, the log may hold steps of this attempt that we never saw.
+            seen = version_of(lease.cause) if lease.epoch == 1 else None
         planner = self._dispatcher.seen(PLAN, lease.aggregate_id, seen)
         if planner is None:
             planner = await self._dispatcher.view(PLAN, lease.aggregate_id, partly=True)

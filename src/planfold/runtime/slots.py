@@ -29,7 +29,7 @@ def reserved(lease: Lease) -> Reserved:
 class Slots:
     """How many tasks a worker may run, which ones it serves, and how many run.
 
-    ``Leases`` sets three functions. ``begin`` (``Leases._begin_if_open``) is called with each lease
+    ``Leases`` sets three functions. ``begin`` (``Leases._begin``) is called with each lease
     that a commit gives and its basis, ``withdraw`` (``Leases._withdraw``) with the tasks that were
     settled or are to stop, ``doubt`` (``Leases._doubts``) when a commit failed, or its answer was
     lost.
