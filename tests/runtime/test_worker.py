@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import planfold
-from planfold.errors import Permanent, Transient
+from planfold.errors import Permanent, PlanfoldError, Transient
 from planfold.eventstore.port import Append
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
@@ -21,12 +21,13 @@ from planfold.planner.commands import (
     NeedsClarification,
     TaskCompleted,
 )
-from planfold.planner.events import CancelRequested
+from planfold.planner.events import CancelRequested, TaskStatusUpdated
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import attempt as attempt_module
 from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.attempt import Attempt
+from planfold.runtime.reporter import Unobserved
 from planfold.runtime.runner import Runner
 from plans import PLAN_ID, Until, completed, events, finish, processing, running, submit, task
 from testbed.patience import PATIENCE_S
@@ -468,3 +469,35 @@ async def test_what_a_tool_sets_in_its_context_is_not_seen_by_the_next_one(datab
             await submit(app, task("marks"), task("marks", depends_on=[1]), plan_id=plan_id)
         await asyncio.gather(*(app.result(plan_id) for plan_id in ids))
     assert seen == ["of the program"] * 6
+
+
+async def test_a_report_that_fails_at_once_is_tried_again_and_its_task_does_not_run_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last report of a plan is decided and sent while its attempt still runs."""
+    runs, running_then = [], []
+
+    @planfold.tool(effect="safe")
+    async def work() -> None:
+        runs.append(1)
+
+    class Watching(Unobserved):
+        def trouble(self, fault: PlanfoldError) -> None:
+            running_then.append(worker.running)
+
+    async with planfold.open_app(database, tools=[work]) as app:
+        append = app.store.append
+
+        def failing(decision: Append) -> Awaitable[int]:
+            if running_then or not any(type(e) is TaskStatusUpdated for e, _ in decision.events):
+                return append(decision)
+            failed = asyncio.get_running_loop().create_future()
+            failed.set_exception(Transient("the database is away"))
+            return failed
+
+        monkeypatch.setattr(app.store, "append", failing)
+        async with app.worker(observer=Watching()) as worker:
+            await submit(app, task("work"))
+            async with asyncio.timeout(PATIENCE_S):
+                view = await app.result(PLAN_ID)
+    assert (view.status, runs, running_then) == (PlanStatus.Completed, [1], [1])

@@ -277,9 +277,10 @@ class Leases:
         if len(self._running) == 2 and self._share.look_soon():
             self._store.wakeup.notify(WORK)
 
-    async def _run(self, attempt: Attempt, work: Callable[[Attempt], Awaitable[None]]) -> None:
+    async def _run(self, attempt: Attempt, work: Callable[[Attempt], Awaitable[bool]]) -> None:
+        is_on_its_way = False
         try:
-            await work(attempt)
+            is_on_its_way = await work(attempt)
         except Exception as fault:
             self._note(attempt.lease, fault)
         finally:
@@ -287,7 +288,7 @@ class Leases:
                 self._done(attempt)
                 if not self._stopping:
                     self._doubts()  # the next round gives it back
-            elif not attempt.handed_in:
+            elif not is_on_its_way:
                 self._forget(attempt)
 
     def _handed_in(self, attempt: Attempt, outcome: Outcome, fault: BaseException | None) -> None:

@@ -61,9 +61,10 @@ class Runner:
         for plan_id in plan_ids:
             self._dispatcher.expect_others(PLAN, plan_id)
 
-    async def run(self, attempt: Attempt) -> None:
+    async def run(self, attempt: Attempt) -> bool:
         """Run an attempt and report it. ``attempt.to_release`` is None when it was reported;
-        else the task has to go back to the queue.
+        else the task has to go back to the queue. Returns whether its report is on its way, and
+        :class:`Leases` will be told how that ended.
 
         Raises:
             PlanfoldError: the task cannot be read, or its report cannot be recorded.
@@ -71,38 +72,39 @@ class Runner:
         lease = attempt.lease
         task, planner = await self._find(attempt)
         if task is None:
-            return
+            return False
         executor = self._executors.for_task(task.spec)
         if executor is None:
             self.decline(lease)
-            return
+            return False
         if lease.limits and self._store.clock() > lease.claimed_at + START_WITHIN_S:
-            return  # its start was counted too long ago: it goes back, and is claimed again
+            return False  # its start was counted too long ago: it goes back, and is claimed again
         outcome = await self._perform(attempt, executor, task, planner)
         if attempt.basis.failed or (attempt.lost and not isinstance(outcome, TaskCompleted)):
-            return
+            return False
         if isinstance(outcome, TaskFailed) and attempt.cut_off:
-            return  # because this worker ends
+            return False  # because this worker ends
         attempt.to_release = None
         self.done(attempt)
         if task.spec.effect is Effect.Safe:
             attempt.handed_in = True
             self.reporter.hand_in(attempt, outcome, now=attempt.alone)
-        else:
-            await self.report(attempt, outcome)
+            return True
+        return await self.report(attempt, outcome)
 
     async def report(
         self, attempt: Attempt, outcome: Outcome, fault: BaseException | None = None
-    ) -> None:
+    ) -> bool:
         """Report the outcome of an attempt whose work is over; ``fault`` kept that from being
-        recorded before. Raises as :meth:`run`."""
+        recorded before. Returns and raises as :meth:`run`."""
         try:
             await self.reporter.report_outcome(attempt, outcome, fault)
         except LeaseLost:
-            return  # what its new owner reports counts
+            pass  # what its new owner reports counts
         except BaseException:
             attempt.to_release = True
             raise
+        return False
 
     async def _perform(
         self, attempt: Attempt, executor: Executor, task: Task, planner: Planner
