@@ -12,6 +12,7 @@ from planfold.errors import CommandRejected, PlanfoldError
 from planfold.eventstore.port import EventStore
 from planfold.runtime.aggregate import PLAN, SCHEDULES, SIGNALS
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.letter import Letter
 from planfold.runtime.settings import Settings
 from planfold.signals.inbox import GiveSignal
 from tests.simulation.event_loop import OWNER
@@ -45,6 +46,35 @@ class Told(Dispatcher):
             self._records.refused(aggregate, aggregate_id, command, since)
         self._records.shown(aggregate_id, events, f"the sender of {type(command).__name__}")
         return events
+
+    def post(self, aggregate: Any, aggregate_id: str, letter: Letter, **options: Any) -> None:
+        if letter.patient:
+            letter.answer = ToldLater(letter, self._records, aggregate, aggregate_id)
+        super().post(aggregate, aggregate_id, letter, **options)
+
+
+class ToldLater:
+    """The answer to a report for which no task waits."""
+
+    def __init__(self, letter: Letter, records: Records, aggregate: Any, plan_id: str) -> None:
+        self._answer, self._command = letter.answer, letter.command
+        self._records, self._aggregate, self._plan_id = records, aggregate, plan_id
+        self._since = records.length(plan_id)
+        self.done, self.cancelled = self._answer.done, self._answer.cancelled
+
+    def set_result(self, events: list[Any], /) -> None:
+        if not events:
+            self._refused()
+        self._records.shown(self._plan_id, events, "the worker that reports")
+        self._answer.set_result(events)
+
+    def set_exception(self, fault: BaseException, /) -> None:
+        if isinstance(fault, CommandRejected):
+            self._refused()
+        self._answer.set_exception(fault)
+
+    def _refused(self) -> None:
+        self._records.refused(self._aggregate, self._plan_id, self._command, self._since)
 
 
 class Process:

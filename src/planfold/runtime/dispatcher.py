@@ -17,7 +17,7 @@ from planfold.eventstore.port import EventStore, Fence
 from planfold.handler import Handler, Metadata
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit, Round
-from planfold.runtime.letter import Letter
+from planfold.runtime.letter import LOG, Basis, Letter
 from planfold.runtime.lookups import Lookups, confirmed, known_commands
 from planfold.runtime.mailbox import WARY_COMMITS, Mailbox
 from planfold.runtime.mailboxes import Mailboxes
@@ -39,6 +39,7 @@ class Dispatcher:
         self._every_step = every_step
         self._on_commit = committed
         self._mailboxes = Mailboxes()
+        self.seen = self._mailboxes.seen
         self.slots: list[Slots] = []
         self._turn: list[Mailbox] = []  # they decide in the next turn of the event loop
         self._outbox = Outbox(store, self._sent)
@@ -56,6 +57,8 @@ class Dispatcher:
         fence: Fence | None = None,
         idempotent: bool = False,
         extra: dict[str, str] | None = None,
+        origin: Metadata | None = None,
+        basis: Basis = LOG,
         request_hash: str = "",
         expected_version: int | None = None,
     ) -> list[Any]:
@@ -63,7 +66,8 @@ class Dispatcher:
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
         yields nothing; ``request_hash`` replaces its own hash. ``expected_version``: of the
-        stream, else it is refused.
+        stream, else it is refused. Workers give the metadata of their reports (``origin``) and the
+        commit that dispatched the attempt (``basis``).
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
@@ -77,11 +81,12 @@ class Dispatcher:
             command,
             command_id,
             (request_hash or body_hash(aggregate_id, command)) if idempotent else "",
-            Metadata(correlation_id, extra=extra or {}),
-            recorded=True,
-            expected_version=expected_version,
+            origin or Metadata(correlation_id, extra=extra or {}),
+            origin is None,
+            expected_version,
             answer=answer,
             fence=fence,
+            basis=basis,
         )
         self.post(aggregate, aggregate_id, letter)
         return await answer
@@ -91,8 +96,7 @@ class Dispatcher:
     ) -> None:
         """Have a letter decided, which is answered as :meth:`send` answers. ``now``: no other is
         about to come."""
-        if self._every_step:
-            letter.patient = False
+        letter.patient = letter.patient and not self._every_step
         mailbox = self._mailbox(aggregate, aggregate_id)
         mailbox.waiting.append(letter)
         self._schedule(mailbox, now=now)
@@ -105,9 +109,10 @@ class Dispatcher:
         at_least: int | None = None,
         partly: bool = False,
     ) -> Handler[Any, Any]:
-        """The handler as the log has it, for reading; with ``at_least`` as :meth:`seen` where it
-        is. ``partly``: of a state that is loaded, only what is looked at is decoded now. Raises
-        NotFound when there is no such stream."""
+        """The handler as the log has it, for reading; with ``at_least`` the cached state where it
+        is at that version or later, durable or not, as ``seen`` says. ``partly``: of a state that
+        is loaded, only what is looked at is decoded now. Raises NotFound when there is no such
+        stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
         if mailbox.unrated and not partly:
             mailbox.rate()
@@ -121,15 +126,6 @@ class Dispatcher:
             self._mailboxes.drop(mailbox)
             raise NotFound(f"there is no {aggregate.stream_id} {aggregate_id!r}")
         return handler
-
-    def seen(
-        self, aggregate: Aggregate, aggregate_id: str, at_least: int | None
-    ) -> Handler[Any, Any] | None:
-        """The cached state where it is at that version or later, durable or not."""
-        mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
-        if mailbox is None or at_least is None or mailbox.version < at_least:
-            return None
-        return mailbox.handler
 
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
         """The state where all of it is durable and no other process has written since; None where
@@ -157,13 +153,13 @@ class Dispatcher:
     def _schedule(self, mailbox: Mailbox, *, now: bool = False) -> None:
         if not (mailbox.deciding or mailbox.held):
             mailbox.deciding = True
-            if now and not self._turn:
-                self._turn.append(mailbox)
-                self._take_turn()
-                return
-            if not self._turn:
-                asyncio.get_running_loop().call_soon(self._take_turn)
             self._turn.append(mailbox)
+            if len(self._turn) > 1:
+                return
+            if now:
+                self._take_turn()
+            else:
+                asyncio.get_running_loop().call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
         """All that is waited for decides, and then urgent commits are sent together."""

@@ -32,7 +32,7 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import as_recorded
-from planfold.runtime.letter import Answer, Letter
+from planfold.runtime.letter import Letter
 
 R = TypeVar("R", bound=ExecutorEvent)
 
@@ -126,8 +126,17 @@ class Reporter:
             self.over(attempt, outcome, fault)
             return
         command, origin = self._command(attempt.lease, event, attempt.began_at)
-        receipt = _Receipt(self, attempt, outcome)
-        self._post(attempt, command, origin, receipt, patient=True, now=now)
+        lease = attempt.lease
+        letter = Letter(
+            command,
+            f"{lease.cause}/{_name_of(event)}",
+            origin=origin,
+            answer=_Receipt(self, attempt, outcome),
+            fence=Fence(lease.task_id, lease.attempt, lease.epoch),
+            basis=attempt.basis,
+            patient=True,
+        )
+        self._dispatcher.post(PLAN, lease.aggregate_id, letter, now=now)
 
     async def report_outcome(
         self, attempt: Attempt, outcome: Outcome, fault: BaseException | None = None
@@ -166,9 +175,15 @@ class Reporter:
             try:
                 if fault is not None:
                     raise fault
-                answer = asyncio.get_running_loop().create_future()
-                self._post(attempt, command, origin, answer)
-                events: Sequence[Any] = await answer
+                events: Sequence[Any] = await self._dispatcher.send(
+                    PLAN,
+                    lease.aggregate_id,
+                    command,
+                    command_id=f"{lease.cause}/{_name_of(event)}",
+                    fence=Fence(lease.task_id, lease.attempt, lease.epoch),
+                    origin=origin,
+                    basis=attempt.basis,
+                )
                 if repeated and not events and isinstance(event, StepBegun | StepCompleted):
                     events = await self._recorded_before(lease, event)
             except LeaseLost:
@@ -182,28 +197,6 @@ class Reporter:
             else:
                 self.recorded(lease, events, began)
                 return events
-
-    def _post(
-        self,
-        attempt: Attempt,
-        command: HandleExecutorEvent,
-        origin: Metadata,
-        answer: Answer,
-        *,
-        patient: bool = False,
-        now: bool = False,
-    ) -> None:
-        lease = attempt.lease
-        letter = Letter(
-            command,
-            f"{lease.cause}/{_name_of(command.event)}",
-            origin=origin,
-            answer=answer,
-            fence=Fence(lease.task_id, lease.attempt, lease.epoch),
-            basis=attempt.basis,
-            patient=patient,
-        )
-        self._dispatcher.post(PLAN, lease.aggregate_id, letter, now=now)
 
     def recorded(self, lease: Lease, events: Sequence[Any], began: float) -> None:
         """A report is in the log; it began at this time (``time.monotonic()``)."""
