@@ -109,15 +109,15 @@ class Dispatcher:
         at_least: int | None = None,
         partly: bool = False,
     ) -> Handler[Any, Any]:
-        """The handler as the log has it, for reading; with ``at_least`` the cached state where it
-        is at that version or later, durable or not, as ``seen`` says. ``partly``: of a state that
+        """The handler as the log has it, for reading; with ``at_least`` the cached state is
+        returned when it is at that version or later, durable or not. ``partly``: of a state that
         is loaded, only what is looked at is decoded now. Raises NotFound when there is no such
         stream."""
         mailbox = self._mailbox(aggregate, aggregate_id)
         if mailbox.unrated and not partly:
             mailbox.rate()
-        handler = self.seen(aggregate, aggregate_id, at_least)
-        if handler is None:
+        handler = mailbox.handler
+        if handler is None or at_least is None or mailbox.version < at_least:
             if mailbox.busy:
                 self._hold(mailbox)
                 self._flush()
