@@ -21,7 +21,7 @@ from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft, UndoDraft
 from planfold.eventstore.codec import Codec
 from planfold.planner.items import item_id
 from planfold.planner.tasks import PlanStatus, RetryPolicy
-from planfold.runtime.letter import Answer, Letter
+from planfold.runtime.letter import Letter, LetterAnswer
 from planfold.runtime.plan_reader import ENDED
 
 PLAN_ID = "p"
@@ -233,7 +233,7 @@ def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:
         points.reach("after an acknowledgement")
         return events
 
-    def acknowledged(letter: Letter) -> Answer:
+    def acknowledged(letter: Letter) -> LetterAnswer:
         """The answer to a report for which no task waits."""
         answer = letter.answer
 

@@ -113,10 +113,8 @@ class Schedule:
     def _take_in(self, tasks: Collection[Task]) -> None:
         children = self.children
         children.update({task.spec.id: [] for task in tasks})
-        for task in tasks:
-            self.counts[task.status] += 1
-            if is_aside(task):
-                self.aside[task.status] += 1
+        self.counts.update([task.status for task in tasks])
+        self.aside.update([task.status for task in tasks if is_aside(task)])
         unsatisfied = {t.spec.id for t in tasks if t.status is not COMPLETED and not satisfies(t)}
         self._late = {t.spec.id for t in tasks if t.spec.run_if != "completed"}
         for task in tasks:
@@ -234,8 +232,7 @@ class Schedule:
         if spec.id >= STRIDE:
             self._move_item(task, status, not_before)
             return
-        before = task.status
-        was_satisfied = before in ENDED and satisfies(task)
+        before, was_satisfied = task.status, task.status in ENDED and satisfies(task)
         self._leave(task, spec)
         task.status = status
         task.not_before = not_before
@@ -380,8 +377,7 @@ def move(
     state: PlannerState, task: Task, status: TaskStatus, not_before: float | None = None
 ) -> None:
     """Give ``task`` a status that it may have now, and let those who wait for it know."""
-    schedule = state.__dict__.get("schedule")
-    if schedule is not None:
+    if (schedule := state.__dict__.get("schedule")) is not None:
         schedule.move(task, status, not_before)
     else:
         task.status, task.not_before = status, not_before

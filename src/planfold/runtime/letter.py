@@ -24,9 +24,9 @@ LOG: Final = Basis()
 """What was read from the log."""
 
 
-class Answer(Protocol):
-    """What a sender gives, to learn what was decided once it is durable: a future, or what is told
-    without another turn of the event loop."""
+class LetterAnswer(Protocol):
+    """What a sender gives, to learn what was decided once it is durable: a future, or what is
+    called without another turn of the event loop."""
 
     def done(self) -> bool: ...
 
@@ -41,7 +41,7 @@ class Letter(Delivery, kw_only=True):
     """``answer`` gets what was decided once it is durable; ``fence`` is the lease that it needs.
     ``patient``: no caller waits for its answer, and what it leads to may be done again."""
 
-    answer: Answer
+    answer: LetterAnswer
     fence: Fence | None = None
     basis: Basis = LOG
     patient: bool = False

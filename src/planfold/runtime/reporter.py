@@ -130,7 +130,7 @@ class Reporter:
             command,
             f"{lease.cause}/{_name_of(event)}",
             origin=origin,
-            answer=_Receipt(self, attempt, outcome),
+            answer=_HandedIn(self, attempt, outcome),
             fence=Fence(lease.task_id, lease.attempt, lease.epoch),
             basis=attempt.basis,
             patient=True,
@@ -232,7 +232,7 @@ class Reporter:
         return []
 
 
-class _Receipt:
+class _HandedIn:
     """The answer to a report that was handed in."""
 
     __slots__ = ("_attempt", "_began", "_done", "_outcome", "_reporter")

@@ -63,8 +63,8 @@ class Runner:
 
     async def run(self, attempt: Attempt) -> bool:
         """Run an attempt and report it. ``attempt.to_release`` is None when it was reported;
-        else the task has to go back to the queue. Returns whether its report is on its way, and
-        :class:`Leases` will be told how that ended.
+        else the task has to go back to the queue. Returns whether its report is on its way;
+        :meth:`Reporter.hand_in` says what happens then.
 
         Raises:
             PlanfoldError: the task cannot be read, or its report cannot be recorded.
