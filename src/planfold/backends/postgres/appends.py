@@ -127,12 +127,13 @@ class PendingAppend:
 
     @property
     def is_plain(self) -> bool:
-        """Whether ``append_one`` can write it: the stream should exist, there is an event, and it
-        depends on one lease at most, which it may settle, and no task is under a limit."""
+        """Whether ``append_one`` can write it: there is an event, it depends on one lease at most,
+        which it may settle, of a stream that exists, and no task is under a limit."""
         append = self.append
-        if append.commands or not append.events or not append.expected_version:
+        fences = len(append.fences)
+        if append.commands or not append.events or fences > (append.expected_version > 0):
             return False
-        if len(append.fences) > 1 or len(self.touches) != len(append.fences):
+        if len(self.touches) != fences:
             return False
         return not any(task.cancel or task.limits for task in self.tasks)
 

@@ -1,5 +1,6 @@
 -- name: append
--- No column is an array of numbers: asyncpg would ask the server for its type first.
+-- Columns, because asyncpg does not know the types in a record before it has asked for them; texts,
+-- so that it need not ask.
 SELECT a.positions::text, a.refusals, a.at FROM planfold.append(
     $1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::integer[], $5,
     $6::text::double precision[], $7::text::bigint[], $8::text::double precision[],
@@ -12,13 +13,13 @@ SELECT a.positions::text, a.refusals, a.at FROM planfold.append(
     $34::text::text[], $35::text::text[], $36, $37
 ) AS a
 -- name: append_one
-SELECT a.last, a.at FROM planfold.append_one(
+SELECT planfold.append_one(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19::text::text[],
     $20::text::integer[], $21, $22::text::text[], $23::text::integer[],
     $24::text::double precision[], $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
     $37::text::bigint[], $38::text::integer[], $39::text::text[], $40::text::bigint[],
     $41::text::text[], $42::text::text[], $43::text::integer[], $44::text::integer[], $45, $46
-) AS a
+)
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision
 -- name: schema

@@ -498,9 +498,9 @@ BEGIN
 END
 $$;
 
--- The same for what most appends are: one decision on a stream that exists, which rests on one
--- lease at most and enqueues no task under a limit. Nothing is written and "last" is NULL where the stream has moved on; nothing is
--- written and it fails with PF001 where the lease is lost. Then planfold.append tells why.
+-- The same for what most appends are: one decision which rests on one lease at most, and enqueues
+-- no task under a limit. Nothing is written where the stream is at another version ("last" is NULL),
+-- and where the lease is lost or the stream is archived (PF001). Then planfold.append tells why.
 --
 -- Most of these have one or two events and enqueue one task at most. Arrays of one element would
 -- cost a third of the time, so only what comes after them is in arrays; NULL: there is no more.
@@ -534,7 +534,6 @@ DECLARE
     before   bigint;  -- and the turn before theirs
 BEGIN
     at := coalesce(clock, extract(epoch FROM clock_timestamp())::double precision);
-    lease_at := greatest(at, decided);
     IF frees = 1 AND new_owner IS NULL THEN  -- the same, but quicker
         SELECT turn INTO first FROM planfold.task_queue
         WHERE owner IS NULL AND route = new_route AND tool = new_tool AND limits = ''
@@ -554,27 +553,44 @@ BEGIN
             WHERE t.rank > 0
         ) l;
     END IF;
-    UPDATE planfold.streams
-    SET version = expected + count, head = new_head, due_at = due, updated_at = decided,
-        turn = greatest(turn, first - 1) + frees
-    WHERE aggregate_id = aggregate AND version = expected AND stream_id = stream
-    RETURNING turn - frees INTO before;
-    IF NOT FOUND THEN
-        RETURN;
+    IF expected > 0 THEN
+        UPDATE planfold.streams
+        SET version = expected + count, head = new_head, due_at = due, updated_at = decided,
+            turn = greatest(turn, first - 1) + frees
+        WHERE aggregate_id = aggregate AND version = expected AND stream_id = stream
+        RETURNING turn - frees INTO before;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    ELSE
+        INSERT INTO planfold.streams
+            (aggregate_id, stream_id, version, head, due_at, created_at, updated_at, turn)
+        VALUES (aggregate, stream, count, new_head, due, decided, decided,
+                coalesce(first - 1 + frees, 0))
+        ON CONFLICT DO NOTHING RETURNING turn - frees INTO before;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        PERFORM FROM planfold.tombstones WHERE aggregate_id = aggregate;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the stream is archived' USING ERRCODE = 'PF001';
+        END IF;
     END IF;
 
-    IF settled THEN
-        DELETE FROM planfold.task_queue
-        WHERE aggregate_id = aggregate AND task_id = its_task AND attempt = its_attempt
-          AND epoch = its_epoch;
-    ELSIF its_task IS NOT NULL THEN
-        PERFORM FROM planfold.task_queue
-        WHERE aggregate_id = aggregate AND task_id = its_task AND attempt = its_attempt
-          AND epoch = its_epoch
-        FOR UPDATE;
-    END IF;
-    IF its_task IS NOT NULL AND NOT FOUND THEN
-        RAISE EXCEPTION 'the lease is lost' USING ERRCODE = 'PF001';
+    IF its_task IS NOT NULL THEN
+        IF settled THEN
+            DELETE FROM planfold.task_queue
+            WHERE aggregate_id = aggregate AND task_id = its_task AND attempt = its_attempt
+              AND epoch = its_epoch;
+        ELSE
+            PERFORM FROM planfold.task_queue
+            WHERE aggregate_id = aggregate AND task_id = its_task AND attempt = its_attempt
+              AND epoch = its_epoch
+            FOR UPDATE;
+        END IF;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the lease is lost' USING ERRCODE = 'PF001';
+        END IF;
     END IF;
 
     INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type, event_version,
@@ -588,21 +604,22 @@ BEGIN
         VALUES (stream, aggregate, expected + 2, type_2, version_2, data_2, metadata_2,
                 coalesce(event_times[2], decided), checksum_2)
         RETURNING position INTO last;
-    END IF;
-    IF count > 2 THEN
-        WITH added AS (
-            INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type,
-                                         event_version, data, metadata, recorded_at, checksum)
-            SELECT stream, aggregate, expected + 2 + e.k, e.type, e.version, e.data, e.metadata,
-                   coalesce(event_times[2 + e.k], decided), e.checksum
-            FROM unnest(event_types, event_versions, event_data, event_metadata, event_checksums)
-                WITH ORDINALITY AS e (type, version, data, metadata, checksum, k)
-            ORDER BY e.k
-            RETURNING position
-        ) SELECT max(position) INTO last FROM added;
+        IF count > 2 THEN
+            WITH added AS (
+                INSERT INTO planfold.events (stream_id, aggregate_id, version, event_type,
+                                             event_version, data, metadata, recorded_at, checksum)
+                SELECT stream, aggregate, expected + 2 + e.k, e.type, e.version, e.data, e.metadata,
+                       coalesce(event_times[2 + e.k], decided), e.checksum
+                FROM unnest(event_types, event_versions, event_data, event_metadata, event_checksums)
+                    WITH ORDINALITY AS e (type, version, data, metadata, checksum, k)
+                ORDER BY e.k
+                RETURNING position
+            ) SELECT max(position) INTO last FROM added;
+        END IF;
     END IF;
 
     IF new_task IS NOT NULL THEN
+        lease_at := greatest(at, decided);
         INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner,
                                          epoch, starts, expires, tool, priority, turn,
                                          claimed_at, started_at)
@@ -612,21 +629,21 @@ BEGIN
                 new_priority, CASE WHEN new_owner IS NULL THEN before + 1 ELSE 0 END,
                 CASE WHEN new_owner IS NOT NULL THEN lease_at END,
                 CASE WHEN new_owner IS NOT NULL THEN lease_at END);
-    END IF;
-    IF task_ids IS NOT NULL THEN
-        INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner,
-                                         epoch, starts, expires, tool, priority, turn,
-                                         claimed_at, started_at)
-        SELECT aggregate, t.task, t.attempt, t.route, t.cause, t.owner,
-               (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
-               CASE WHEN t.owner IS NOT NULL THEN lease_at + lease_s END, t.tool, t.priority,
-               coalesce(before + t.rank, 0),
-               CASE WHEN t.owner IS NOT NULL THEN lease_at END,
-               CASE WHEN t.owner IS NOT NULL THEN lease_at END
-        FROM unnest(task_ids, task_attempts, task_routes, task_causes, task_owners, task_tools,
-                    task_priorities, task_ranks)
-            WITH ORDINALITY AS t (task, attempt, route, cause, owner, tool, priority, rank, k)
-        ORDER BY t.k;
+        IF task_ids IS NOT NULL THEN
+            INSERT INTO planfold.task_queue (aggregate_id, task_id, attempt, route, cause, owner,
+                                             epoch, starts, expires, tool, priority, turn,
+                                             claimed_at, started_at)
+            SELECT aggregate, t.task, t.attempt, t.route, t.cause, t.owner,
+                   (t.owner IS NOT NULL)::integer, (t.owner IS NOT NULL)::integer,
+                   CASE WHEN t.owner IS NOT NULL THEN lease_at + lease_s END, t.tool, t.priority,
+                   coalesce(before + t.rank, 0),
+                   CASE WHEN t.owner IS NOT NULL THEN lease_at END,
+                   CASE WHEN t.owner IS NOT NULL THEN lease_at END
+            FROM unnest(task_ids, task_attempts, task_routes, task_causes, task_owners, task_tools,
+                        task_priorities, task_ranks)
+                WITH ORDINALITY AS t (task, attempt, route, cause, owner, tool, priority, rank, k)
+            ORDER BY t.k;
+        END IF;
     END IF;
 END
 $$;
