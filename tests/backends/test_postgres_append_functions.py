@@ -16,8 +16,8 @@ from testbed.contracts.backend import CODEC, Counted, decision, dispatch
 from testbed.postgres import Postgres
 
 ROWS = (
-    "SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at, turn "
-    "FROM planfold.streams ORDER BY aggregate_id",
+    "SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at, turn, status, "
+    "project, tags FROM planfold.streams ORDER BY aggregate_id",
     "SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, "
     "recorded_at, checksum, receipt IS NULL FROM planfold.events ORDER BY position",
     "SELECT id, aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, "
@@ -43,7 +43,7 @@ def step(
         fences=[Fence(1, 1, 1)],
         owner="me" if leased else None,
         leased=frozenset(leased),
-        head={"events": events},
+        head={"events": events, "status": "running", "project": "red", "tags": ["a", "b"]},
         due_at=2_000.0,
     )
 
@@ -99,6 +99,8 @@ async def test_both_write_the_same_rows(
     heads = {row["aggregate_id"]: row["version"] for row in written[0]}
     append = STEPS[name]
     assert heads[append.aggregate_id] == append.expected_version + len(append.events)
+    if append.head:
+        assert tuple(written[0][0])[-3:] == ("running", "red", '"a","b"')
 
 
 async def test_what_a_task_needs_is_written_without_the_batch() -> None:

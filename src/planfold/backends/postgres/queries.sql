@@ -604,12 +604,15 @@ ORDER BY aggregate_id FOR UPDATE
 DELETE FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[])
 RETURNING aggregate_id, task_id, attempt, expires, epoch, starts, started_at, crashes
 -- name: begin_streams
-INSERT INTO planfold.streams (stream_id, aggregate_id, version, head, due_at, created_at, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::double precision[],
+INSERT INTO planfold.streams (stream_id, aggregate_id, version, head, due_at, created_at, updated_at,
+                              status, project, tags)
+SELECT s.*, planfold.status_of(s.d), planfold.project_of(s.d), planfold.tags_of(s.d)
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::double precision[],
                      $6::double precision[], $7::double precision[]) AS s (a, id, c, d, e, f, g)
 ORDER BY s.id COLLATE "C" ON CONFLICT DO NOTHING RETURNING aggregate_id
 -- name: advance_stream
-UPDATE planfold.streams SET version = $2, head = $3, due_at = $4, updated_at = $5
+UPDATE planfold.streams SET version = $2, head = $3, due_at = $4, updated_at = $5,
+       status = planfold.status_of($3), project = planfold.project_of($3), tags = planfold.tags_of($3)
 WHERE aggregate_id = $1
 -- name: lift_tombstones
 DELETE FROM planfold.tombstones WHERE aggregate_id = ANY ($1::text[])
