@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-_INVALID: Final = re.compile(r"Invalid enum value (.*)", re.DOTALL)
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+from planfold.patterns import pattern
+
+_INVALID: Final = pattern(r"Invalid enum value (.*)", re.DOTALL)
+_UNKNOWN: Final = pattern(r"Object contains unknown field `(.*)`", re.DOTALL)
+_STEP: Final = pattern(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
 
 
 def wrong_choice(value: object, allowed: Collection[object]) -> str:

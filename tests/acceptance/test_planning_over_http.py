@@ -35,8 +35,6 @@ from planfold.providers.models import open_models
 from planfold.readmodels.plan_view import PlanView
 from testbed.model_server import Fault, ModelServer, Reply
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 OR_LATER = ["openai", pytest.param("anthropic", marks=pytest.mark.soak)]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
 VENDORS = ("openai", "anthropic")

@@ -48,7 +48,7 @@ def test_why_of_a_plan_without_approval_and_of_equal_reasons() -> None:
 def test_stats_of_a_plan_name_what_held_it_up() -> None:
     called("run", "--yes", "--id", "plan-a", write_plan(sh("a", "sleep 0.2"), sh("b", "true", "a")))
     out = called("stats", "plan-a")
-    assert out.startswith("plan-a took 0.")
+    assert out.startswith("plan-a took ")
     assert "1 a: running" in out
     assert "Shortening 1 a helps most" in out
     found = json.loads(called("stats", "plan-a", "--json"))

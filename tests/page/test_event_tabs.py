@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 from testbed.browser import Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
-
 
 @pytest.mark.soak
 def test_eight_tabs_share_one_stream(site: Site, context: Any, page: Any, watched: Watched) -> None:

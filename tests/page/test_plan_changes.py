@@ -13,8 +13,6 @@ from playwright.sync_api import expect
 from testbed.browser import Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
-
 
 def change(page: Any, what: str) -> Any:
     """The form of one change."""

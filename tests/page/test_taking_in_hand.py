@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from testbed.browser import Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
 RELEASE = """# Release
 
 1. Which? {#which}

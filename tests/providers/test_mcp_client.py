@@ -42,10 +42,7 @@ sys.path.insert(0, str(HERE))
 
 import tool_server  # noqa: E402
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("mcp"),  # its servers take a second to start
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 CANARY = "canary-4711-value"
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/", "OPENAI_API_KEY": "x", "EXTRA": "1", "ODD": "2"}
 

@@ -21,8 +21,6 @@ from planfold.planner.budget import Spend
 from planfold.tools.tool import Toolbox
 from testbed.model_server import Fault, ModelServer, Reply
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 LOOK = ToolSchema(
     "look",
     "looks somewhere",

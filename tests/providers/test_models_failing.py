@@ -20,8 +20,6 @@ from planfold.providers.models import open_models
 from testbed.model_server import Fault, Reply
 from testbed.model_wire import WIRES
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 WAYS = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 BOTH = pytest.mark.parametrize("vendor", VENDORS)
 LONG = "a long answer that breaks off in the middle of its way to the reader"

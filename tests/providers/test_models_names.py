@@ -18,8 +18,6 @@ from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Message, Request
 from planfold.providers.models import open_models
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 KEYS = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY": "sk-2", "OWN": "sk-3"}
 
 

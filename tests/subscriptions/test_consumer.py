@@ -462,7 +462,7 @@ async def test_one_whose_store_is_closed_can_still_be_stopped(
         await consumer.stop(drain_s=0.01)
 
 
-async def test_events_that_wait_are_given_together(store: SqliteStore) -> None:
+async def test_events_that_wait_are_given_together(store: SqliteStore, clock: ManualClock) -> None:
     desk, together = Desk(), list[list[tuple[str, int]]]()
 
     async def handle_all(envelopes: Sequence[Envelope]) -> None:
@@ -480,7 +480,12 @@ async def test_events_that_wait_are_given_together(store: SqliteStore) -> None:
     together.clear()
     await write(store, *"bdbd")
     async with desk.consumer(store, handle_all=handle_all):
-        await until(lambda: len(desk.handled) == 10)
+
+        async def is_done() -> bool:
+            pass_time(store, clock, 1)
+            return len(desk.handled) == 10
+
+        await until(is_done)
     assert desk.of("b") == desk.of("d") == [1, 2]
     assert len(desk.handled) == len(set(desk.handled))
     assert await position(store) == 10

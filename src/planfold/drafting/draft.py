@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -105,6 +104,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         """Keep the list of a map as JSON, as a text has it; the compiler refuses any other."""
         if isinstance(self.for_each, list):
+            import json  # seldom needed
+
             with suppress(TypeError, ValueError, RecursionError):
                 self.for_each = json.dumps(
                     self.for_each, ensure_ascii=False, allow_nan=False, separators=(",", ":")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -53,6 +52,8 @@ class Envelope(msgspec.Struct, frozen=True):
 def event_checksum(event_id: str, event_type: str, recorded_at: float, causation_id: str) -> str:
     """Distinguishes an event from the one with its id in another history. It covers what identifies
     the event and not its data, which a later version may read in another shape."""
+    import hashlib  # few processes need it
+
     parts = msgspec.json.encode((event_id, event_type, recorded_at, causation_id))
     return hashlib.sha256(parts).hexdigest()[:16]
 

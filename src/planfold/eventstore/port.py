@@ -9,13 +9,12 @@ ids are written together or not at all. Every backend passes the contract suite
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.consumers import Consumers
 from planfold.eventstore.envelope import Envelope, History, Query
 from planfold.eventstore.heads import ALL_HEADS, HeadChoice
 from planfold.eventstore.heads import StreamHead as StreamHead
@@ -25,6 +24,9 @@ from planfold.eventstore.queue import WorkerRecord as WorkerRecord
 from planfold.eventstore.transfer import Transfer
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Enqueue, Metadata, QueueChange, Signal
+
+if TYPE_CHECKING:
+    from planfold.eventstore.consumers import Consumers
 
 
 class Fence(msgspec.Struct, frozen=True, gc=False):

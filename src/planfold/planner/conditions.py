@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.compaction.truncation import truncate_middle
+from planfold.patterns import pattern
 from planfold.planner.cel import CelFault, Type, evaluate
 from planfold.planner.cel import check as check_cel
 from planfold.planner.items import of_item
@@ -43,7 +44,7 @@ FUNCTIONS: Final = (
 )
 _SHOWN: Final = 60  # characters of a value in a message
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = pattern(
     r"(?P<space>\s+)"
     r"|(?P<text>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
     r"|(?P<comment>//)"
@@ -54,7 +55,7 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _WORDS: Final = {"and": "&&", "or": "||", "not": "!"}
-_HAS: Final = re.compile(rf"has\s*\(\s*(?={IN_EXPRESSION.pattern}\s*\))")
+_HAS: Final = pattern(rf"has\s*\(\s*(?={IN_EXPRESSION.pattern}\s*\))")
 
 
 class ConditionFault(ValueError):

@@ -6,8 +6,6 @@ summarised. Results of finished tasks are replaced by a summary once the whole e
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from planfold.compaction.profiles import CODING, PROFILES, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens, text_tokens
 from planfold.compaction.truncation import truncate_middle
 from planfold.errors import ContextCannotFit
+from planfold.patterns import pattern
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.events import ContextCompacted
 from planfold.planner.overview import plan_overview
@@ -32,7 +31,7 @@ _RESULTS_SHARE = (
 _QUESTION = 500  # characters of a question that was answered
 _NARROW = 60  # characters: results cut shorter than that say nothing; the oldest are left out
 _KEPT = 24  # characters: of a line's start so much is left however short it was cut
-_NUMBERED = re.compile(r"\d+\. ")
+_NUMBERED = pattern(r"\d+\. ")
 
 
 def render_context(state: PlannerState, limit_tokens: int | None = None) -> str:
@@ -196,6 +195,8 @@ def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterato
 def summary_basis(state: PlannerState, covers: Sequence[int]) -> str:
     """A digest of the inputs of a summary of the tasks ``covers``. It changes when one of them
     runs again, or when the summary up to now changes."""
+    import hashlib  # few processes need it
+
     attempts = [(i, state.tasks[i].attempt) for i in sorted(covers) if i in state.tasks]
     data = msgspec.json.encode((state.context_summary, state.stale, attempts))
     return hashlib.blake2b(data, digest_size=8).hexdigest()

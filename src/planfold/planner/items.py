@@ -6,7 +6,6 @@ an id is larger than that of any task that is written in a plan, so the two are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -55,6 +54,8 @@ def written_list(text: str) -> list[Any] | None:
     """The list of a map that is written in the plan as JSON; None where ``text`` is none."""
     if not text.startswith("["):
         return None
+    import json  # seldom needed
+
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -64,6 +65,8 @@ def written_list(text: str) -> list[Any] | None:
 
 def written_json(value: Any) -> str:
     """A value as compact JSON without a dollar, so that nothing in it is a reference."""
+    import json  # seldom needed
+
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("$", "\\u0024")
 
 

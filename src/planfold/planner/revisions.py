@@ -3,7 +3,6 @@ did not complete."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
@@ -154,6 +153,8 @@ def hash_revision(tasks: Iterable[TaskSpec]) -> str:
     Raises:
         CommandRejected: a task holds what JSON cannot (a lone surrogate, an integer of 2**64).
     """
+    import hashlib  # few processes need it
+
     ordered = sorted(tasks, key=lambda spec: spec.id)
     try:
         data = msgspec.json.encode(ordered)

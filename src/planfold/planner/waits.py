@@ -8,13 +8,13 @@ it is registered where the signals of its name and key are. Sub-plans: ``planner
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from planfold.compaction.errors import compact_error_message
+from planfold.patterns import pattern
 from planfold.planner import transitions as t
 from planfold.planner.branches import facts_of, results_of
 from planfold.planner.cancellation import skip_dependents
@@ -26,7 +26,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus, Wait
 
 KEY_CHARACTERS: Final = 1_000
-SIGNAL_NAME: Final = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
+SIGNAL_NAME: Final = pattern(r"[A-Za-z0-9._:/-]{1,200}")
 
 
 def start_wait(

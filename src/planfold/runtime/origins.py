@@ -18,7 +18,6 @@ from planfold.planner.events import PlanForked
 from planfold.planner.forks import MAX_DEPTH
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
-from planfold.readmodels.replay import continues
 from planfold.runtime.aggregate import PLAN
 
 PAGE: Final = 1_000  # events that are read at a time
@@ -161,6 +160,8 @@ async def decision_start(store: EventStore, plan_id: str, version: int) -> int:
 
 async def _ends(store: EventStore, plan_id: str, version: int) -> list[int]:
     """The last versions of the plan's decisions, as far as the one that ``version`` is in."""
+    from planfold.readmodels.replay import continues  # few programs need it
+
     ends: list[int] = []
     before: Envelope | None = None
     last = await store.version(plan_id)

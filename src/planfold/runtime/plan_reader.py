@@ -21,7 +21,6 @@ from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.lookups import folded
@@ -34,6 +33,7 @@ if TYPE_CHECKING:  # views are imported by the methods that make them: few progr
     from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.plan_difference import PlanDifference
     from planfold.readmodels.plan_view import PlanView
+    from planfold.readmodels.replay import Replay
     from planfold.readmodels.simulation import Simulation
     from planfold.readmodels.statistics import Statistics
     from planfold.readmodels.timeline import Timeline
@@ -156,6 +156,8 @@ class PlanReader:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it.
         """
+        from planfold.readmodels.replay import Replayer
+
         replayer = Replayer(plan_id, await base_of(self.store, plan_id))
         async for envelope in self.history(plan_id):
             replayer.take(envelope)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from planfold.choices import wrong_choice
 from planfold.errors import CommandRejected, ConfigurationError, Conflict, NotFound
 from planfold.executors.registry import Executors
+from planfold.patterns import pattern
 from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
@@ -47,7 +48,7 @@ from planfold.tags import check_tags
 if TYPE_CHECKING:
     from planfold.drafting.draft import PlanDraft
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
+_NAME: Final = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
 
 
 class PlanSchedules(PlanForking):

@@ -61,7 +61,6 @@ class ScheduleState(msgspec.Struct, frozen=True):
 
 
 FOLD_VERSION: Final = 1  # raised where old events fold to another state
-_snapshot = msgspec.json.Decoder(tuple[int, ScheduleState])
 
 
 def schedule_id(name: str) -> str:
@@ -148,7 +147,7 @@ class PlanSchedule(Handler[ScheduleCommand, ScheduleEvent]):
         """See :meth:`Handler.restore`."""
         handler = cls()
         try:
-            version, handler.state = _snapshot.decode(snapshot)
+            version, handler.state = msgspec.json.decode(snapshot, type=tuple[int, ScheduleState])
         except msgspec.MsgspecError:
             return None
         return handler if version == FOLD_VERSION else None

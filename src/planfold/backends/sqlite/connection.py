@@ -32,8 +32,9 @@ SMALL_CACHE = 10  # pages
 PAGE_BYTES = 2048  # of a new file: a commit changes a few bytes on each of about seven pages
 
 
-def connect(path: str, *, create: bool = True) -> apsw.Connection:
+def connect(path: str, *, create: bool = True, one_thread: bool = False) -> apsw.Connection:
     """A connection with planfold's pragmas; the schema is brought up to date by :func:`migrate`.
+    ``one_thread``: no other thread ever uses it, so that SQLite needs no lock for each value.
 
     Raises:
         ConfigurationError: the path cannot be opened, is not planfold's, or is too new.
@@ -45,6 +46,7 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         except (OSError, ValueError) as fault:
             raise ConfigurationError(f"cannot create the folder of {path!a}: {fault}") from None
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    flags |= apsw.SQLITE_OPEN_NOMUTEX if one_thread else 0
     with translated(path):
         try:
             connection = apsw.Connection(path, flags=flags)
