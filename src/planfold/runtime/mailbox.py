@@ -46,6 +46,7 @@ class Mailbox:
         self.open: Commit | None = None
         self.sent: Commit | None = None
         self.held = False  # nothing is decided until all is durable: a reader waits for that
+        self._new = True  # no letter was taken yet
         self.handler: Handler[Any, Any] | None = None
         self.version = 0
         self.correlation_id = ""
@@ -92,12 +93,26 @@ class Mailbox:
         if not self.version:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
         idempotent = [le for le in letters if le.body_hash]
+        new, self._new = self._new, False
+        if new and len(letters) == 1 and not idempotent and self._begins_with(letters[0]):
+            self.handler, self.generation = (
+                self.aggregate.handler(),
+                store.generation(self.aggregate_id),
+            )
+            return letters, False
         if self.handler is None or self.alone or idempotent:
             return letters, True
         if self.wary:  # the log says what others have written
             return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
+
+    def _begins_with(self, letter: Letter) -> bool:
+        """Whether there is nothing to read before it is decided: it is for a new stream only, and
+        the append shows whether there is one."""
+        if self.handler is not None or letter.expected_version != 0:
+            return False
+        return not isinstance(letter.command, ForkPlan)  # which begins with the state of another
 
     def begins_with_one_of(self, letters: Sequence[Letter]) -> bool:
         """Whether there is no stream yet, and one of several commands forks another plan. The fork
