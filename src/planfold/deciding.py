@@ -6,9 +6,7 @@ happens between a command and its events.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +40,8 @@ class Delivery(msgspec.Struct, eq=False):
 
 def body_hash(aggregate_id: str, command: Any) -> str:
     """Identifies a command among others that are sent under its id: 32 hexadecimal digits."""
+    import hashlib  # few processes need it
+
     body = _encode((aggregate_id, type(command).__name__, command))
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
@@ -169,8 +169,9 @@ def _with_command(metadata: Metadata, delivery: Delivery) -> Metadata:
 def _take(
     handler: Handler[Any, Any], decision: Decision, events: Sequence[Any], metadata: Metadata
 ) -> None:
-    handler.take_in(events, repeat(decision.now))
-    decision.events += zip(events, repeat(metadata))
+    for event in events:
+        handler.apply(event)
+        decision.events.append((event, metadata))
 
 
 def _follow(handler: Handler[Any, Any], decision: Decision, stream: Stream) -> None:

@@ -82,7 +82,7 @@ def start(*words: str, **more: Any) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, output and errors of a process, which must end by itself."""
+    """Exit code, output and errors of a process, which must end on its own."""
     out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err
 
