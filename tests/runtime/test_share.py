@@ -223,6 +223,38 @@ async def test_a_part_that_is_not_claimed_by_the_others_is_claimed() -> None:
     assert await share.claimable(LOOK_S * 5, [KIND] * 40) == 24, "nothing is left to them now"
 
 
+@pytest.mark.parametrize(("now_theirs", "part"), [(0, 9), (20, 18)])
+async def test_what_comes_between_two_looks_is_divided_by_what_the_others_have_now(
+    now_theirs: int, part: int
+) -> None:
+    queue = Others(other(20))
+    work_share, _ = share_of(queue, 0)
+    assert await work_share.claimable(0.0, []) == 1
+    queue.records, queue.free = [other(now_theirs)], 18
+    assert await work_share.claimable(LOOK_S / 2, []) == part
+
+
+async def test_a_worker_that_claims_all_that_waits_takes_any_number_of_successors(
+    address: str, until: Until
+) -> None:
+    gate = asyncio.Event()
+
+    @planfold.tool(effect="safe")
+    async def step() -> None:
+        """Ends when it is told to."""
+        await gate.wait()
+
+    async with planfold.open_app(address, tools=[step]) as app:
+        await app.store.queue.enter(WorkerRecord("suspended", concurrency=64))
+        plan_id = await app.submit(chain(2), approved_by="me")
+        async with app.worker() as worker:
+            await until(lambda: worker.running == 1)
+            (slots,) = app.dispatcher.slots
+            assert (slots.turns, slots.waiting) == (None, False)
+            gate.set()
+            await app.result(plan_id)
+
+
 @pytest.mark.parametrize(
     ("records", "claimed", "here", "spread"),
     [
