@@ -193,11 +193,10 @@ async def test_where_enough_waits_for_all_it_is_not_counted_at_each_claim() -> N
 
 
 async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
-    queue = Others(other(0))
+    queue = Others(other(0), waiting=2)
     share, slots = share_of(queue, 10)
     assert await share.claimable(0.0, [KIND] * 10) == 0
-    assert await share.claimable(LOOK_S / 2, [KIND] * 10) == 0
-    assert (slots.share, queue.asked) == (5, 1)
+    assert slots.share == 6
     assert await share.claimable(LOOK_S, [KIND] * 10) == 0
     assert await share.claimable(OFFER_S, [KIND] * 10) == 54, "claim what they left"
     share.claimed(leases_of("a", "b"), ())
@@ -205,7 +204,20 @@ async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
     assert await share.claimable(KEEP_S, [KIND] * 10) == 54
     assert slots.share is None
     await share.claimable(KEEP_S + OFFER_S + 2 * LOOK_S, [KIND] * 10)
-    assert slots.share == 5
+    assert slots.share == 6
+
+
+async def test_an_offer_lasts_from_when_a_task_waits() -> None:
+    """Long tasks have no successors for others to claim before they end."""
+    queue = Others(other(0))
+    share, slots = share_of(queue, 10)
+    for n in range(4):
+        await share.claimable(n * OFFER_S, [KIND] * 10)
+        assert slots.share == 5
+    queue.free = slots.running = 5
+    for now in (4 * OFFER_S, 4 * OFFER_S + 2 * LOOK_S):
+        assert await share.claimable(now, [KIND] * 5) == 0
+    assert await share.claimable(5 * OFFER_S + LOOK_S, [KIND] * 5) == 59, "claim what they left"
 
 
 async def test_a_part_that_is_not_claimed_by_the_others_is_claimed() -> None:

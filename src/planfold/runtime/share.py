@@ -37,7 +37,7 @@ class WorkShare:
         self.leaves = False
         self._look_at = 0.0  # loop time
         self._theirs = 0  # tasks of the others at the last look
-        self._since = 0.0  # loop time since when tasks are left to them and they take none
+        self._since = 0.0  # loop time since when tasks wait for them and they take none; or inf
         self._refused = False  # for too long: they are to be claimed here
         self._busy = False  # several tasks ran here at the last look
         self._plenty_until = 0.0  # loop time until which enough waits for all
@@ -111,6 +111,7 @@ class WorkShare:
         if waiting == enough:
             self._plenty_until = now + LOOK_S
             return free
+        self._since = min(self._since, now) if waiting else math.inf
         workers = len(self.others) + 1
         part = math.ceil((running + waiting + self._theirs) / workers)
         if any(other.leased < min(part, other.concurrency) for other in self.others):
