@@ -106,7 +106,7 @@ class WorkShare:
         waiting = await self._queue.waiting(enough)
         if 0 < waiting < enough and not looked:  # a moment ago they may have had far more, or less
             await self._count(now, kinds)
-            # Again, and after them: what they claim meanwhile must not be counted twice.
+            # Again, and after them: what they claim in between must not be counted twice.
             waiting = await self._queue.waiting(enough)
         if waiting == enough:
             self._plenty_until = now + LOOK_S
