@@ -114,8 +114,8 @@ class App(OwnAggregates):
                 bytes; the priority is out of range; or a name or text cannot be recorded (NUL, half
                 a surrogate pair).
         """
-        from planfold.drafting.beginning import begin_plan  # only those who write plans need it
         from planfold.drafting.compiler import compile_plan
+        from planfold.drafting.first_command import begin_plan  # only those who write plans need it
 
         draft = self._bound(plan, params)
         tasks = compile_plan(draft, self.executors.toolbox)

@@ -36,7 +36,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 @pytest.fixture
 async def direct(postgres_database: str) -> AsyncIterator[Connection]:
-    """A session of somebody else."""
+    """A session of another program."""
     connection = await asyncpg.connect(postgres_database)
     yield connection
     connection.terminate()
@@ -85,7 +85,7 @@ async def deadlocks(connection: Connection) -> int:
     return count
 
 
-# --- nobody knows whether it was committed ------------------------------------------------------
+# --- it is unknown whether it was committed ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_a_lost_answer_to_a_batch_is_one_effect_for_each(
         assert (await store.load(f"s{n}")).events == [Counted(n)] * 20
 
 
-async def test_who_lost_to_another_is_told_so_although_the_answer_was_lost(
+async def test_a_loser_gets_an_answer_although_the_answer_was_lost(
     proxy: CuttingProxy, through_proxy: PostgresStore, store: PostgresStore
 ) -> None:
     await store.append(decision(Counted(1)))
@@ -276,7 +276,7 @@ async def test_batches_in_any_order_do_not_wait_for_each_other_in_circles(
         await store.close()
 
 
-async def test_a_lock_that_another_session_holds_holds_up_nobody_else_for_long(
+async def test_a_lock_that_another_session_holds_does_not_hold_up_others_for_long(
     store: PostgresStore, direct: Connection
 ) -> None:
     for name in ("a", "b", "c"):
@@ -311,7 +311,7 @@ async def test_it_waits_for_a_short_transaction_of_another_session(
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-async def test_it_is_right_whatever_isolation_sessions_begin_with(
+async def test_it_is_right_with_any_isolation_of_sessions(
     postgres_database: str, direct: Connection, level: str
 ) -> None:
     await (await PostgresStore.open(postgres_database, CODEC)).close()
@@ -349,7 +349,7 @@ async def test_values_may_be_large(store: PostgresStore) -> None:
     assert (await store.load("s2")).events == [Noted(text)]
 
 
-async def test_a_stream_that_was_archived_does_not_begin_anew(
+async def test_a_stream_that_was_archived_does_not_begin_again(
     store: PostgresStore, direct: Connection
 ) -> None:
     await direct.execute(

@@ -44,7 +44,7 @@ class Added(msgspec.Struct, frozen=True):
 
 
 class Tally(Handler[Add | RoundUp, Added]):
-    """Adds up to a limit; a sum that ends in 5 is rounded up by itself."""
+    """Adds up to a limit; a sum that ends in 5 is rounded up automatically."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -439,7 +439,7 @@ async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
             return await load(aggregate_id, after_version=after_version, **rest)
 
         monkeypatch.setattr(store, "load", observed)
-        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell
+        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it did not know
     for _ in range(30):
         await bench.add(2)
         await bench.add_there(2)
@@ -455,7 +455,7 @@ async def test_processes_that_write_to_one_stream_take_turns_after_a_conflict(
     monkeypatch.setattr(stream_lock, "WAIT_S", PATIENCE_S)
     await bench.store.queue.enter(WorkerRecord("worker"))  # makes the folder of the lock
     for store in bench.stores:
-        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell
+        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it did not know
     lost: list[int] = []  # how many of the two knew that the other one writes
 
     def observed(mailbox: Mailbox, commit: Commit, fault: BaseException | None, sent: Any) -> None:

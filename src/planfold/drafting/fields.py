@@ -11,6 +11,7 @@ from planfold.drafting.faults import Faults, quoted
 from planfold.errors import CommandRejected
 from planfold.planner.references import LABEL
 from planfold.planner.tasks import FileRef, ImageRef, Link, NodeKind, RetryPolicy
+from planfold.printable import unicode_fault
 from planfold.tags import check_tags
 
 MAX_ID: Final = 2**31 - 1
@@ -24,19 +25,6 @@ def kind_of(task: TaskDraft) -> NodeKind:
     if task.tool is not None or task.plan is not None:
         return NodeKind.ToolCall
     return NodeKind.Clarification if task.choices else NodeKind.Processing
-
-
-def unicode_fault(text: str, *, nul: bool = True) -> str:
-    """Why ``text`` cannot be stored, or "". ``nul``: NUL is not allowed."""
-    if nul and "\0" in text:
-        return f"holds a NUL character at {text.index(chr(0))}"
-    if text.isascii():
-        return ""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return f"is not valid Unicode: half a surrogate pair at character {error.start}"
-    return ""
 
 
 def check_plan_texts(draft: PlanDraft, limits: Limits, faults: Faults) -> None:

@@ -46,7 +46,7 @@ that it must have, if any."""
 
 
 class PendingAppend:
-    """One decision, encoded, and who waits for its answer: the position of its last event."""
+    """One encoded decision, with the future of its answer: the position of its last event."""
 
     __slots__ = (
         "append",
@@ -137,8 +137,8 @@ class PendingAppend:
         return not any(task.cancel or task.limits for task in self.tasks)
 
     def plain_arguments(self) -> tuple[Any, ...]:
-        """The first arguments of the statement ``append_one``: two events and one task, then
-        columns of the others."""
+        """The arguments of the statement ``append_one``: two events and one task as scalars, then
+        the columns of the other rows."""
         append = self.append
         events = [(*event[1:5], event[6]) for event in self.events]
         tasks = [
@@ -277,7 +277,7 @@ def answers(
 
 
 def _refused(append: Append, refusal: str) -> int | PlanfoldError:
-    """The error for ``refusal``, which is a keyword of the SQL function and its subject."""
+    """The error for ``refusal``: a keyword of the SQL function and its subject."""
     kind, _, about = refusal.partition(" ")
     aggregate_id = append.aggregate_id
     match kind:

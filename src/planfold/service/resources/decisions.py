@@ -10,9 +10,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.access.credential import Scope
-from planfold.drafting.beginning import begin_plan, ids_of
 from planfold.drafting.binding import BoundPlan
 from planfold.drafting.draft import Parameter, PlanDraft
+from planfold.drafting.first_command import begin_plan, ids_of
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
