@@ -253,7 +253,7 @@ async def test_a_worker_that_claims_all_that_waits_takes_any_number_of_successor
 
     @planfold.tool(effect="safe")
     async def step() -> None:
-        """Ends when it is told to."""
+        """Ends when the gate opens."""
         await gate.wait()
 
     async with planfold.open_app(address, tools=[step]) as app:

@@ -36,7 +36,8 @@ class WorkShare:
         self.others: list[WorkerRecord] = []
         self.leaves = False
         self._look_at = 0.0  # loop time
-        self._theirs = 0  # tasks of the others at the last look
+        self._theirs = 0  # tasks of the others, as last counted
+        self._seen = 0  # the same, at the last look
         self._since = 0.0  # loop time since when tasks wait for them and they take none; or inf
         self._refused = False  # for too long: they are to be claimed here
         self._busy = False  # several tasks ran here at the last look
@@ -79,21 +80,19 @@ class WorkShare:
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_S
-        if not self.leaves:
+        await self._count(running)
+        if not self.leaves or self._theirs > self._seen:
             self._since = now
-        await self._count(now, running)
+        self._seen = self._theirs
         self._busy = len(running) > 1
         self._refused = self.leaves and now - self._since >= OFFER_S
         self._keep_all()
         return True
 
-    async def _count(self, now: float, running: Collection[RouteAndTool]) -> None:
+    async def _count(self, running: Collection[RouteAndTool]) -> None:
         """What the other workers have."""
         self.others = self._able(await self._queue.workers(), set(running))
-        theirs = sum(other.leased for other in self.others)
-        if theirs > self._theirs:
-            self._since = now
-        self._theirs = theirs
+        self._theirs = sum(other.leased for other in self.others)
 
     async def _divide(self, now: float, kinds: Collection[RouteAndTool], looked: bool) -> int:
         """How many of those that wait are for this worker; any number while so many wait that there
@@ -105,7 +104,7 @@ class WorkShare:
         enough = self._slots.concurrency * (len(self.others) + 1)
         waiting = await self._queue.waiting(enough)
         if 0 < waiting < enough and not looked:  # a moment ago they may have had far more, or less
-            await self._count(now, kinds)
+            await self._count(kinds)
             # Again, and after them: what they claim in between must not be counted twice.
             waiting = await self._queue.waiting(enough)
         if waiting == enough:
