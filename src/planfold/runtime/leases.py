@@ -205,7 +205,7 @@ class Leases:
         leases = await self._granted(most, "no")
         here = {aggregate_id for aggregate_id, _ in self._running}
         self._runner.expect_others(self._share.claimed(leases, here))
-        self._full = len(leases) == most and not self._share.leaves
+        self._full = bool(leases) and len(leases) >= slots.free and not self._share.leaves
         slots.waiting = self._full
         slots.bound(self._half() if self._full else None)
         self._surplus.extend(leases)
