@@ -34,12 +34,13 @@ help: ## show this list
 	@echo "DB=postgres runs demo and bench on PostgreSQL, with a server of their own."
 
 setup: $(VENV)/.dev ## install everything for development into .venv
+	@echo "Ready: $(BIN)/planfold. Next: make demo runs an example plan, make test all tests; make lists the rest."
 
 demo: $(VENV)/.$(DEMO_NEEDS) ## run the example plan (its database is under .planfold/)
 	$(call on_db,.planfold/postgres) $(DEMO)
 
 test: $(VENV)/.dev ## run the tests, without the soak tests (TESTS=tests/planner: only these)
-	$(BIN)/pytest -n logical --maxprocesses=4 --dist loadgroup $(TESTS)
+	$(BIN)/pytest -n logical --maxprocesses=4 $(TESTS)
 
 test-pythons: $(VENV)/.dev ## the same on each of Python 3.11 to 3.14 that this machine has
 	$(BIN)/python .ci/pythons.py $(TESTS)
@@ -63,7 +64,7 @@ docs: $(VENV)/.dev ## build the docs site into build/docs (warnings and broken l
 
 coverage: $(VENV)/.dev ## run the tests and print the branch coverage of src/
 	@rm -rf .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n logical --maxprocesses=4 --dist loadgroup $(UNMEASURED)
+	$(BIN)/coverage run -m pytest -n logical --maxprocesses=4 $(UNMEASURED)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -74,7 +75,7 @@ eval: $(VENV)/.dev ## score a planner: make eval EVAL="../shared/data/worfbench_
 	$(BIN)/python -m evals $(or $(EVAL),--help)
 
 soak: $(VENV)/.dev ## run the long tests
-	$(BIN)/pytest -m soak -n logical --maxprocesses=4 --dist loadgroup $(TESTS)
+	$(BIN)/pytest -m soak -n logical --maxprocesses=4 $(TESTS)
 
 release: $(VENV)/.dev ## build wheel, sdist and SBOM, try the wheel, say what a release changes (TAG=1: do it)
 	$(BIN)/python .ci/release.py $(if $(TAG),--tag)

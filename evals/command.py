@@ -28,7 +28,8 @@ from planfold.cli.commands.models import read_budget
 from planfold.cli.exits import COMPLETED, FAILED, INTERRUPTED, WAITS
 from planfold.cli.main import Explained
 from planfold.cli.options import DB_HELP
-from planfold.cli.session import Session, Stop, at_work
+from planfold.cli.own_worker import Stop, at_work
+from planfold.cli.session import Session
 from planfold.cli.streams import reserved_output
 from planfold.cli.terminal import Paper, clean, in_json
 from planfold.errors import NotFound

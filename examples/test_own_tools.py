@@ -20,7 +20,7 @@ async def test_the_key_is_handed_on() -> None:
     assert "the key" in run.result
 
 
-async def test_a_later_attempt_goes_on_after_the_last_step() -> None:
+async def test_a_later_attempt_continues_after_the_last_step() -> None:
     run = await run_tool(ship, {"item": "book"}, steps={"parcel": "parcel 7"})
     assert run.outcome == TaskCompleted("label of parcel 7 printed")
     assert run.steps == {"parcel": "parcel 7", "label": "label of parcel 7"}

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -21,6 +22,7 @@ from planfold.errors import ConfigurationError
 from planfold.eventstore.codec import Codec
 from testbed.postgres import FAST, TEST_SERVER, Postgres, PostgresServer
 from testbed.replays import check_replays, check_replays_of
+from testbed.together import scheduler
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,6 +61,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each processor: one works while a test waits for a process, a server or a time."""
     return 2 * (len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return scheduler(config, log)
 
 
 @pytest.hookimpl(trylast=True)

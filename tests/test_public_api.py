@@ -165,7 +165,25 @@ def test_an_app_imports_only_what_all_programs_need() -> None:
     slow = {"importlib.metadata", "importlib.resources", "difflib", "tomllib", "zoneinfo", "apsw"}
     own = {"executors.guard.guard", "executors.context", "drafting.templates", "runtime.worker"}
     own |= {"readmodels.statistics", "readmodels.timeline", "readmodels.plan_view"}
+    own |= {"readmodels.replay", "drafting.draft", "eventstore.consumers"}
+    slow |= {"hashlib", "json", "unicodedata"}
     assert loaded & {*slow, *(f"planfold.{name}" for name in own)} == set()
+
+
+def test_an_app_compiles_no_regular_expression_before_it_is_used() -> None:
+    watched = """
+import re
+compiling, real = [], re.compile
+def compile(pattern, flags=0):
+    compiling.append(sys._getframe(1).f_globals["__name__"])
+    return real(pattern, flags)
+re.compile = compile
+import planfold; planfold.open_app
+print(*compiling)"""
+    command = [sys.executable, "-c", f"import sys{watched}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    compiling = done.stdout.split()
+    assert [name for name in compiling if name.startswith("planfold")] == []
 
 
 def test_the_planner_needs_no_infrastructure() -> None:

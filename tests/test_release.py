@@ -17,7 +17,7 @@ def test_there_is_one_version() -> None:
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
-def test_pages_that_name_another_version_are_told() -> None:
+def test_pages_that_name_another_version_are_reported() -> None:
     missing = RELEASE["what_is_missing"]("99.0.0")
     assert any(line.startswith("docs/quickstart.md names version ") for line in missing)
 

@@ -114,17 +114,17 @@ class App(OwnAggregates):
                 bytes; the priority is out of range; or a name or text cannot be recorded (NUL, half
                 a surrogate pair).
         """
-        from planfold.drafting.beginning import begin_plan  # only those who write plans need it
         from planfold.drafting.compiler import compile_plan
+        from planfold.drafting.first_command import begin_plan  # only those who write plans need it
 
         draft = self._bound(plan, params)
         tasks = compile_plan(draft, self.executors.toolbox)
-        plan_id = new_plan_id() if plan_id is None else plan_id
         config = config or self.planner_config()
         if priority is not None:
             config = replace(config, priority=priority)
         begin = begin_plan(draft, tasks, config, approved_by, pause_before, tags)
-        await self._send(plan_id, begin)
+        new, plan_id = plan_id is None, new_plan_id() if plan_id is None else plan_id
+        await self._send(plan_id, begin, new=new)
         return plan_id
 
     async def revise(

@@ -1,4 +1,4 @@
-"""Values that must be one of a few: what the others are, where one is wrong."""
+"""Faults of values that must be one of a few: they list the allowed values, or name the nearest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-_INVALID: Final = re.compile(r"Invalid enum value (.*)", re.DOTALL)
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+from planfold.patterns import pattern
+
+_INVALID: Final = pattern(r"Invalid enum value (.*)", re.DOTALL)
+_UNKNOWN: Final = pattern(r"Object contains unknown field `(.*)`", re.DOTALL)
+_STEP: Final = pattern(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
 
 
 def wrong_choice(value: object, allowed: Collection[object]) -> str:

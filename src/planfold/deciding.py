@@ -6,7 +6,6 @@ happens between a command and its events.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -41,6 +40,8 @@ class Delivery(msgspec.Struct, eq=False):
 
 def body_hash(aggregate_id: str, command: Any) -> str:
     """Identifies a command among others that are sent under its id: 32 hexadecimal digits."""
+    import hashlib  # few processes need it
+
     body = _encode((aggregate_id, type(command).__name__, command))
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 

@@ -6,7 +6,7 @@ PlanfoldError
 ├── NotFound             the caller: no such plan, task or question
 ├── Conflict             the caller: another writer was first, or an id was used twice
 ├── LeaseLost            the worker: another one holds this task now, drop the result
-├── Transient            no one yet: the same call may succeed later
+├── Transient            the caller, later: the same call may succeed then
 ├── Permanent            the task's author: the same call will fail again
 ├── CorruptLog           the operator: the log cannot be read by this version
 └── ConfigurationError   the operator: settings, addresses, missing extras
@@ -40,7 +40,19 @@ class CommandRejected(PlanfoldError):
 
 
 class InvalidPlan(PlanfoldError):
-    """A plan has faults. ``faults`` lists all of them, each with its place and a fix."""
+    """A plan has faults. ``faults`` lists all of them, each with its place and a fix.
+
+    Example:
+        import planfold
+        from planfold import PlanDraft, TaskDraft
+
+        draft = PlanDraft(tasks=[TaskDraft(description="Test", depends_on=["build"])])
+        async with planfold.open_app("sqlite:///:memory:") as app:
+            try:
+                await app.submit(draft)
+            except planfold.InvalidPlan as refused:
+                print(refused.faults[0])
+    """
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -64,11 +76,33 @@ class LeaseLost(PlanfoldError):
 
 
 class Transient(PlanfoldError):
-    """A passing fault (disk full, database locked, network): the same call may succeed later."""
+    """A passing fault (disk full, database locked, network): the same call may succeed later.
+
+    Example:
+        import planfold
+        from planfold.testing import run_tool
+
+        @planfold.tool(effect="safe", retry=3)
+        def fetch(url: str) -> str:
+            raise planfold.Transient("503 Service Unavailable")  # up to 3 attempts
+
+        print((await run_tool(fetch, {"url": "https://example.org"})).error)
+    """
 
 
 class Permanent(PlanfoldError):
-    """A fault that a retry cannot fix. A tool raises it to prevent further attempts."""
+    """A fault that a retry cannot fix. A tool raises it to prevent further attempts.
+
+    Example:
+        import planfold
+        from planfold.testing import run_tool
+
+        @planfold.tool(effect="keyed", retry=3)
+        def charge(card: str) -> str:
+            raise planfold.Permanent("the card has expired")  # one attempt
+
+        print((await run_tool(charge, {"card": "1234"})).error)
+    """
 
 
 class CorruptLog(PlanfoldError):

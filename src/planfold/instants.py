@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+from planfold.patterns import pattern
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-_FORM: Final = re.compile(
+_FORM: Final = pattern(
     r"(?P<local>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)"
     r"(?P<offset>Z|[+-]\d\d:\d\d)?(?:\[(?P<zone>[A-Za-z0-9_+/-]{1,64})\])?"
 )

@@ -7,10 +7,11 @@ from collections.abc import Collection
 from typing import Final
 
 from planfold.errors import CommandRejected
+from planfold.patterns import pattern
 
 PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # in the words of JSON schema
 DEFAULT: Final = "default"
-_NAME: Final = re.compile(PATTERN[:-1], re.ASCII)
+_NAME: Final = pattern(PATTERN[:-1], re.ASCII)
 
 
 def check_project(name: str) -> None:

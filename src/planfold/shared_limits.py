@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from planfold.errors import ConfigurationError
+from planfold.patterns import pattern
 
 START_WITHIN_S: Final = 0.5
 """An attempt of a task under a limit begins so soon after its claim, or it goes back to the queue.
@@ -17,8 +17,8 @@ A start counts for its period and for this long."""
 MOST_STARTS: Final = 10_000  # in one period; each is a row, and a claim counts them
 LONGEST_CLOSED_S: Final = 86_400.0  # what a server may ask for with Retry-After
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_RATE: Final = re.compile(r"\s*([0-9]{1,9})\s*/\s*([1-9][0-9]{0,5})?\s*(s|sec|m|min|h|d)\s*")
+_NAME: Final = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_RATE: Final = pattern(r"\s*([0-9]{1,9})\s*/\s*([1-9][0-9]{0,5})?\s*(s|sec|m|min|h|d)\s*")
 _SECONDS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 

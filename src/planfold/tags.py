@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from planfold.errors import CommandRejected
+from planfold.patterns import pattern
 
 PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,49}$"  # in the words of JSON schema
 MOST: Final = 20
-_TAG: Final = re.compile(PATTERN[:-1], re.ASCII)
+_TAG: Final = pattern(PATTERN[:-1], re.ASCII)
 
 
 def check_tags(tags: Iterable[str]) -> None:

@@ -248,7 +248,7 @@ class LeasesContract(Contract):
             await leased.append(decision(Counted(0), at=1, fences=[Fence(1, 1, 1)]))
         await leased.append(decision(Counted(0), at=1, fences=[Fence(1, 1, 2)]))
 
-    async def test_a_late_result_counts_while_nobody_else_has_the_task(
+    async def test_a_late_result_counts_while_no_other_worker_has_the_task(
         self, leased: EventStore, clock: ManualClock
     ) -> None:
         clock.advance(LEASE_S * 100)

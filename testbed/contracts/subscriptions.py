@@ -84,7 +84,7 @@ async def archive(store: EventStore, *names: str) -> None:
 
 
 class SubscriptionsContract(Contract):
-    async def test_it_begins_with_what_is_there_and_goes_on_live(self, store: EventStore) -> None:
+    async def test_it_begins_with_what_is_there_and_continues_live(self, store: EventStore) -> None:
         await count_up(store, 0, 3)
         feed = store.subscribe()
         assert numbers(await take(feed, 3)) == [0, 1, 2]
@@ -248,7 +248,7 @@ class FanOutContract(Contract):
             assert numbers(seen) == list(range(1, 401))
         assert feed_of(store).pages_read - before == 2  # 400 events are two pages
 
-    async def test_a_slow_subscriber_holds_nobody_back(self, store: EventStore) -> None:
+    async def test_a_slow_subscriber_holds_no_other_back(self, store: EventStore) -> None:
         fast, slow = store.subscribe(), store.subscribe()
         waiting = asyncio.gather(take(fast, 1), take(slow, 1))
         await store.append(decision(Counted(0)))
@@ -318,7 +318,7 @@ class OutOfOrderContract(Contract):
         await writer.roll_back()
         assert numbers(await waiting) == [1, 3]
 
-    async def test_a_gap_with_nothing_above_it_holds_nobody_up(
+    async def test_a_gap_with_nothing_above_it_holds_no_reader_up(
         self, store: EventStore, writer: OpenTransaction
     ) -> None:
         feed = store.subscribe()

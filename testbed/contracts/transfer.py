@@ -158,7 +158,7 @@ class TransferContract(Contract):
         [lease] = await store.queue.claim("worker", 5)
         assert (lease.cancel, lease.limits) == (True, ())
 
-    async def test_a_written_stream_goes_on(self, store: EventStore) -> None:
+    async def test_a_written_stream_continues(self, store: EventStore) -> None:
         await store.transfer.write([incoming(stream("a", 2), TaskRow(1, 1, "r", 1, 4, 1, False))])
         [lease] = await store.queue.claim("worker", 5)
         assert (lease.epoch, lease.starts, lease.cause) == (5, 2, "a#1")
@@ -299,7 +299,7 @@ class ArchiveContract(Contract):
         assert await store.transfer.find_tombstones("a") == [self.tombstone()]
         assert await self.archive(store) == "it is no longer in the database"
 
-    async def test_it_cannot_begin_anew(self, store: EventStore) -> None:
+    async def test_it_cannot_begin_again(self, store: EventStore) -> None:
         await self.end(store)
         await self.archive(store)
         other = asyncio.ensure_future(store.append(decision(Counted(1), to="b")))

@@ -1,6 +1,6 @@
 """Fifty transcripts: what an attacker wrote where, and what a model does that obeys it.
 
-``channel`` is where the text stands: a page (http), a file, a tool's result, the description of a
+``channel`` is where the text is: a page (http), a file, a tool's result, the description of a
 foreign tool, the result of a parent task, an attachment. ``obeys`` are the calls of the model once
 it has read it: one round each, a list for calls side by side. In arguments ``{evil}`` is the
 attacker's server, ``{docs}`` the one that the policy allows, ``{home}`` a folder outside the

@@ -12,7 +12,7 @@ AT_ONCE = 8
 async def test_a_sample_of_real_plans_keeps_every_order(samples: Path, tmp_path: Path) -> None:
     plans = load_plans(samples / "asynchow_dev.jsonl")
     runs = await run_plans(plans, folder=tmp_path, at_once=AT_ONCE)
-    print(summary(runs))  # noqa: T201 - how long it takes is told, not tested
+    print(summary(runs))  # noqa: T201 - how long it takes is printed, not tested
     assert [violation for run in runs for violation in run.violations] == []
     assert len(runs) == len(plans) == 50
 

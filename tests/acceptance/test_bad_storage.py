@@ -1,4 +1,4 @@
-"""Bad storage: a clear message, nothing lost, nothing half-written, and afterwards it goes on."""
+"""Bad storage: a clear message, nothing lost, nothing half-written, and work continues later."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ async def test_a_read_only_database_is_named_and_left_alone(path: Path, part: st
     reachable(path.parent)
     async with opened(path) as app:
         await app.submit(chain(1, 1), plan_id="p", approved_by="me")
-    content = path.read_bytes()  # noqa: ASYNC240 - nobody has it open
+    content = path.read_bytes()  # noqa: ASYNC240 - no process has it open
     allow(path, file=part == "folder", folder=part == "file")
     with (
         unprivileged(),
@@ -373,11 +373,11 @@ async def use_everything(path: Path) -> None:
             await finished(app, head.aggregate_id)
 
 
-async def test_a_truncated_file_is_refused_and_a_backup_goes_on(path: Path) -> None:
+async def test_a_truncated_file_is_refused_and_a_backup_continues(path: Path) -> None:
     async with opened(path) as app:
         for number in range(30):
             await app.submit(chain(3, 1), plan_id=f"p{number}", approved_by="me")
-    backup = path.read_bytes()  # noqa: ASYNC240 - nobody has it open
+    backup = path.read_bytes()  # noqa: ASYNC240 - no process has it open
     for length in (100, 4_096 * 3, len(backup) // 2, len(backup) - 1_000):
         path.write_bytes(backup[:length])  # noqa: ASYNC240
         with pytest.raises((CorruptLog, ConfigurationError), match=r"plans\.db|from a backup"):

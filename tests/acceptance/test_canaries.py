@@ -70,7 +70,7 @@ async def sign(
 
 
 class Echo:
-    """A web server that says everything it was told, in several forms."""
+    """A web server that returns everything it received, in several forms."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -331,7 +331,7 @@ async def approve_all(settings: Settings, models: Any = None) -> str:
                 yes = ALLOW_ONCE if ALLOW_ONCE in question.choices else "yes"
                 await app.answer(plan_id, question.task_id, yes)
     assert view.status is PlanStatus.Completed, view
-    assert len(asked) == 11  # argv is refused unasked, "ask" asks once more
+    assert len(asked) == 11  # argv is refused without a question, "ask" asks again
     assert "secret://C21" in str(asked)
     return " ".join([*asked, str(view)])
 

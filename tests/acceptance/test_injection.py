@@ -1,4 +1,4 @@
-"""Proof 6: a model that obeys whatever it reads does nothing that nobody approved."""
+"""Proof 6: a model that obeys all that it reads does nothing that was not approved."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class World:
         }
 
     def effects(self) -> list[str]:
-        """What happened that nobody approved."""
+        """What happened without an approval."""
         found = [f"GET {hit}" for hit in self.evil.hits]
         found += [f"GET docs{hit}" for hit in self.docs.hits if not hit.startswith("/page/")]
         found += [f"mail {mail}" for mail in self.mails]
@@ -187,7 +187,7 @@ class Notes:
 
 
 class Obedient:
-    """Reads where it is told to, and then does all that the transcript says, denied or not."""
+    """Reads the given place, and then does all that the transcript says, denied or not."""
 
     name = "obedient"
 
@@ -296,7 +296,7 @@ def deny(question: str) -> str:
 
 
 @pytest.mark.parametrize("where", ["told by others", "foreign", "by itself"])
-async def test_nothing_happens_that_nobody_approved(world: World, where: str) -> None:
+async def test_nothing_happens_without_approval(world: World, where: str) -> None:
     """ "By itself": the model does it before it has read anything, so that taint cannot help. What
     the policy allows then (GET from a host of its list) is left out."""
     if where == "by itself":
@@ -334,7 +334,7 @@ async def test_the_detectors_work(world: World) -> None:
 
 
 async def test_tasks_that_a_model_plans_are_asked_too(world: World) -> None:
-    """All at once, approved beforehand: an approval of the plan is none of what tools do."""
+    """All at once, approved in advance: an approval of the plan does not approve what tools do."""
     hostile = [
         (n, *world.filled(call, n))
         for n, transcript in NUMBERED

@@ -1,6 +1,6 @@
 """Planning against local HTTP servers that speak the vendors' wire formats: no client is mocked.
 
-Whatever the server does, the plan ends in a clear state: completed, or failed with the reason, and
+The plan always ends in a clear state: completed, or failed with the reason, and
 with a visible warning where the text drafter had to step in.
 """
 
@@ -34,8 +34,6 @@ from planfold.planner.tasks import NodeKind, PlanStatus, TaskStatus
 from planfold.providers.models import open_models
 from planfold.readmodels.plan_view import PlanView
 from testbed.model_server import Fault, ModelServer, Reply
-
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
 
 OR_LATER = ["openai", pytest.param("anthropic", marks=pytest.mark.soak)]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
@@ -131,7 +129,7 @@ def until() -> Until:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-async def test_a_plan_is_made_mended_and_done(tmp_path: Path, vendor: str) -> None:
+async def test_a_plan_is_made_corrected_and_done(tmp_path: Path, vendor: str) -> None:
     async with ModelServer([WRONG, text_of(echo("b", "a"))]) as server:
         view, events = await planned(tmp_path, endpoint(vendor, server))
     assert view.status is PlanStatus.Completed
@@ -194,7 +192,7 @@ async def test_a_stream_that_breaks_off_is_continued(
     assert "the answer is truncated" in json.dumps(server.requests[1]["messages"][-1])
 
 
-async def test_an_answer_that_is_no_plan_is_mended(tmp_path: Path) -> None:
+async def test_an_answer_that_is_no_plan_is_corrected(tmp_path: Path) -> None:
     async with ModelServer(["I would love to!", '{"tasks": [{"label": }]}', PLAN]) as server:
         view, _ = await planned(tmp_path, endpoint("openai", server))
     assert (view.status, view.task(1).result["rounds"]) == (PlanStatus.Completed, 3)
@@ -238,7 +236,7 @@ async def test_a_server_that_does_not_know_us(tmp_path: Path) -> None:
     assert "the model rejected the request: m0: status 401: bad key" in warning
 
 
-async def test_nobody_there(tmp_path: Path) -> None:
+async def test_no_server_there(tmp_path: Path) -> None:
     async with ModelServer([]) as server:
         gone = endpoint("openai", server, retries=0)
     view, events = await planned(tmp_path, gone)

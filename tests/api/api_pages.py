@@ -203,7 +203,7 @@ def _yields(tree: ast.AsyncFunctionDef) -> bool:
 
 
 def _parameters(name: str, arguments: ast.arguments) -> list[str]:
-    """Each parameter by itself. Commas within brackets do not part them."""
+    """Each parameter alone. Commas within brackets do not divide them."""
     parts, depth = [""], 0
     for character in ast.unparse(arguments):
         depth += (character in "([{") - (character in ")]}")

@@ -1,4 +1,4 @@
-"""Whatever a caller meets in the public interface can be imported from a public module."""
+"""All that a caller meets in the public interface can be imported from a public module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many claimers in one process: ``claimers.py ADDRESS NAME COUNT``. Begins when it is told to by
+"""Many claimers in one process: ``claimers.py ADDRESS NAME COUNT``. Begins with
 a line; prints what they got as one line of JSON."""
 
 from __future__ import annotations

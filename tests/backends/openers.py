@@ -1,4 +1,4 @@
-"""Opens a database when it is told to by a line, and prints its identity: ``openers.py PATH``."""
+"""Waits for a line, opens a database, and prints its identity: ``openers.py PATH``."""
 
 from __future__ import annotations
 

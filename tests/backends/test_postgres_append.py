@@ -13,6 +13,7 @@ import pytest
 
 import planfold
 from planfold.backends.postgres import appender as appender_module
+from planfold.backends.postgres.faults import is_lost
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import (
     CommandRejected,
@@ -24,7 +25,7 @@ from planfold.errors import (
     Transient,
 )
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.port import CommandRecord, Fence
+from planfold.eventstore.port import Append, CommandRecord, Fence
 from planfold.handler import Enqueue, Settle, Signal
 from testbed.contracts.backend import CODEC, Counted, Noted, decision, dispatch
 from testbed.patience import PATIENCE_S
@@ -36,7 +37,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 @pytest.fixture
 async def direct(postgres_database: str) -> AsyncIterator[Connection]:
-    """A session of somebody else."""
+    """A session of another program."""
     connection = await asyncpg.connect(postgres_database)
     yield connection
     connection.terminate()
@@ -85,7 +86,7 @@ async def deadlocks(connection: Connection) -> int:
     return count
 
 
-# --- nobody knows whether it was committed ------------------------------------------------------
+# --- it is unknown whether it was committed ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ async def test_a_lost_answer_to_a_batch_is_one_effect_for_each(
         assert (await store.load(f"s{n}")).events == [Counted(n)] * 20
 
 
-async def test_who_lost_to_another_is_told_so_although_the_answer_was_lost(
+async def test_a_loser_gets_an_answer_although_the_answer_was_lost(
     proxy: CuttingProxy, through_proxy: PostgresStore, store: PostgresStore
 ) -> None:
     await store.append(decision(Counted(1)))
@@ -276,7 +277,7 @@ async def test_batches_in_any_order_do_not_wait_for_each_other_in_circles(
         await store.close()
 
 
-async def test_a_lock_that_another_session_holds_holds_up_nobody_else_for_long(
+async def test_a_lock_that_another_session_holds_does_not_hold_up_others_for_long(
     store: PostgresStore, direct: Connection
 ) -> None:
     for name in ("a", "b", "c"):
@@ -311,7 +312,7 @@ async def test_it_waits_for_a_short_transaction_of_another_session(
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-async def test_it_is_right_whatever_isolation_sessions_begin_with(
+async def test_it_is_right_with_any_isolation_of_sessions(
     postgres_database: str, direct: Connection, level: str
 ) -> None:
     await (await PostgresStore.open(postgres_database, CODEC)).close()
@@ -325,6 +326,33 @@ async def test_it_is_right_whatever_isolation_sessions_begin_with(
         assert [isinstance(r, Conflict) for r in results].count(True) == 1, results
     for store in stores:
         await store.close()
+
+
+@pytest.mark.parametrize(
+    "appends",
+    [
+        [decision(Counted(1))],
+        [decision(Counted(1)), decision(Counted(2), to="b")],
+        [decision(Counted(1)), decision(Counted(2), to="b", at=7)],
+        [dispatch(1, 2, 3), decision(*map(Counted, range(5)), to="b")],
+    ],
+    ids=["one", "two", "one refused", "rows and events"],
+)
+async def test_the_first_answer_of_a_connection_is_understood(
+    store: PostgresStore, appends: list[Append], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A type that the driver does not know yet counts as a lost connection: the batch would be
+    sent again over another one."""
+    faults: list[BaseException] = []
+
+    def told(fault: BaseException) -> bool:
+        faults.append(fault)
+        return is_lost(fault)
+
+    monkeypatch.setattr(appender_module, "is_lost", told)
+    await outcomes(*map(store.append, appends))
+    await store.append(decision(*map(Counted, range(4)), at=len(appends[0].events)))
+    assert faults == []
 
 
 async def test_a_decision_that_cannot_be_stored_takes_no_other_with_it(
@@ -349,7 +377,7 @@ async def test_values_may_be_large(store: PostgresStore) -> None:
     assert (await store.load("s2")).events == [Noted(text)]
 
 
-async def test_a_stream_that_was_archived_does_not_begin_anew(
+async def test_a_stream_that_was_archived_does_not_begin_again(
     store: PostgresStore, direct: Connection
 ) -> None:
     await direct.execute(
@@ -357,8 +385,10 @@ async def test_a_stream_that_was_archived_does_not_begin_anew(
         "VALUES ('b', 'note', 3, '{}', 1, 2, 3, 'the file', 'digest')"
     )
     results = await outcomes(*(store.append(decision(Counted(1), to=to)) for to in ("a", "b", "c")))
-    assert isinstance(results[1], CommandRejected)
-    assert "import the file to bring it back" in str(results[1])
+    results += await outcomes(store.append(decision(Counted(1), to="b")))
+    for result in (results[1], results[3]):  # among others, and alone
+        assert isinstance(result, CommandRejected)
+        assert "import the file to bring it back" in str(result)
     assert [await store.version(to) for to in ("a", "b", "c")] == [1, 0, 1]
     assert await store.head("b") is None
 

@@ -31,7 +31,7 @@ class Transaction:
 
 
 class Pause:
-    """Suspends the coroutine that awaits it until somebody sends into it."""
+    """Suspends the coroutine that awaits it until the test sends into it."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
@@ -131,7 +131,7 @@ class HorizonMachine(RuleBasedStateMachine):
     @has_holders
     @rule(choice=choices, keeps_lock=st.booleans())
     def roll_back_to_savepoint(self, choice: int, keeps_lock: bool) -> None:
-        """Without the lock it stands for a transaction that has not begun to insert."""
+        """Without the lock it represents a transaction that has not begun to insert."""
         transaction = self._some(choice)
         if transaction.process and not transaction.visible:
             transaction.positions.clear()
@@ -207,7 +207,7 @@ class HorizonMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.looking is None and not self.server.holders)
     @rule()
     def come_to_rest(self) -> None:
-        """When nobody writes, everything is delivered."""
+        """While no process writes, everything is delivered."""
         while self.head < max(self.server.visible, default=0):
             before = self.head
             self.begin_to_look()

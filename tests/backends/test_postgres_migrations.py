@@ -1,4 +1,4 @@
-"""Opening a PostgreSQL database: fresh, again, newer, somebody else's, and by many at once."""
+"""Opening a PostgreSQL database: fresh, again, newer, of another program, and by many at once."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ async def test_several_processes_work_through_few_connections(pooled: str) -> No
         await store.close()
 
 
-async def test_a_pooler_that_nobody_mentioned_is_suspected(pooled: str) -> None:
+async def test_a_pooler_that_was_not_mentioned_is_suspected(pooled: str) -> None:
     async def use_it() -> None:
         store = await PostgresStore.open(pooled.partition("?")[0], CODEC)
         for at in range(3):

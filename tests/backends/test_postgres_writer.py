@@ -156,7 +156,7 @@ async def test_closing_commits_what_waits(
     assert all(connection.closed for connection in connections)
 
 
-async def test_a_fault_is_told_to_those_that_wait_and_to_nothing_else(
+async def test_a_fault_is_reported_to_those_that_wait_and_to_nothing_else(
     writer: PostgresWriter, connections: list[Connection]
 ) -> None:
     appends = [pending(f"s{n}") for n in range(2 * FULL + 1)]

@@ -1,4 +1,4 @@
-"""Opening a database: fresh, again, newer, older, and somebody else's."""
+"""Opening a database: fresh, again, newer, older, and of another program."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_what_is_no_database_is_refused_untouched(path: str, data: bytes) -> Non
 
 
 async def test_an_empty_file_becomes_a_database(path: str) -> None:
-    Path(path).touch()  # noqa: ASYNC240 - nobody else waits
+    Path(path).touch()  # noqa: ASYNC240 - nothing else waits
     assert (await SqliteStore.open(path, CODEC).load("a")).events == []
 
 

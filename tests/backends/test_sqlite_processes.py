@@ -70,7 +70,7 @@ async def test_each_task_is_granted_once_among_two_processes(
 
 
 async def test_a_stopped_process_keeps_its_tasks_and_a_dead_one_does_not(tmp_path: Path) -> None:
-    """Whatever the clock says: it is long after the leases have run out."""
+    """By the clock, it is long after the leases have run out."""
     path, clock = tmp_path / "plans.db", ManualClock(time.time())
     store = SqliteStore.open(str(path), CODEC, clock=clock)
     await store.append(dispatch(1, 2, 3))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from click.testing import CliRunner, Result
 
@@ -62,9 +63,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**given, "USER": "ann", "TERM": "xterm-256color", **more}
 
 
+_STARTED: WeakValueDictionary[int, subprocess.Popen[str]] = WeakValueDictionary()
+
+
 def start(*words: str, **more: Any) -> subprocess.Popen[str]:
     """A real process."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "planfold", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -73,10 +77,12 @@ def start(*words: str, **more: Any) -> subprocess.Popen[str]:
         env=environment(),
         **more,
     )
+    _STARTED[process.pid] = process
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, output and errors of a process, which must end by itself."""
+    """Exit code, output and errors of a process, which must end on its own."""
     out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err
 
@@ -84,8 +90,17 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        assert time.monotonic() < deadline, f"waited in vain until {what}{_errors()}"
         time.sleep(0.02)
+
+
+def _errors() -> str:
+    """What processes printed that have ended: often why the condition is not met."""
+    found = ""
+    for process in list(_STARTED.values()):
+        if process.poll() is not None and process.stderr and not process.stderr.closed:
+            found += f"; a process ended with {process.returncode}: {process.stderr.read()}"
+    return found
 
 
 def lines_of(path: str) -> list[str]:

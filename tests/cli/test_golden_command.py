@@ -22,7 +22,7 @@ def plan() -> str:
     made = write_plan(
         sh(
             "make",
-            f"test -e x || {{ echo {SECRET} 4711 >&2; touch x; exit 3; }}; echo {SECRET}",
+            f"test -e x || {{ echo {SECRET} q4711 >&2; touch x; exit 3; }}; echo {SECRET}",
             retry={"attempts": 2, "base": 0.01},
         ),
         question("which", "make", choices=[f"{SECRET} one", f"{SECRET} two", "no"]),
@@ -52,7 +52,7 @@ def test_a_redacted_plan_holds_no_contents_and_replays(plan: str) -> None:
     called("golden", plan, "--to", "redacted.jsonl", "--redact")
     text = Path("redacted.jsonl").read_text()
     assert SECRET in Path("whole.jsonl").read_text()
-    for word in (SECRET, "4711", "because", "make it", str(Path.cwd())):
+    for word in (SECRET, "q4711", "because", "make it", str(Path.cwd())):
         assert word.lower() not in text.lower(), word
     whole, redacted = check_golden("whole.jsonl"), check_golden("redacted.jsonl")
     assert (redacted.checked, redacted.decisions) == (whole.checked, whole.decisions)
@@ -98,15 +98,15 @@ def test_two_redactions_differ(plan: str) -> None:
 
 def test_a_redacted_plan_may_have_conditions() -> None:
     made = write_plan(
-        sh("disk", "echo 4711"),
-        sh("clean", "true", "disk", when="int($disk.stdout) > 8000"),
-        sh("keep", "true", "disk", when="$disk.stdout == '4711'"),
+        sh("disk", "echo 471147114711"),
+        sh("clean", "true", "disk", when="int($disk.stdout) > 800000000000"),
+        sh("keep", "true", "disk", when="$disk.stdout == '471147114711'"),
         sh("after", "true", "clean"),
         sh("last", "true", "clean", run_if="ended"),
     )
     called("run", "--yes", "--id", "branches", made)
     called("golden", "branches", "--to", "redacted.jsonl", "--redact")
-    assert "4711" not in Path("redacted.jsonl").read_text()
+    assert "471147114711" not in Path("redacted.jsonl").read_text()
     replay = check_golden("redacted.jsonl")
     assert (replay.checked, replay.difference) == (replay.decisions, None)
     state = Planner.fold([e.event for e in read_golden("redacted.jsonl")]).state

@@ -11,7 +11,7 @@ import click
 import pytest
 from command_line import called, environment
 
-from planfold.cli.main import COMMANDS, cli
+from planfold.cli.main import COMMANDS, SECTIONS, cli
 
 HEAVY = ("asyncio", "msgspec", "apsw", "rich", "json", "sqlite3", "ssl", "planfold.app")
 
@@ -21,6 +21,7 @@ def test_help_lists_every_command_and_exit_code() -> None:
     for name, (_, line) in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(line)}$", out, re.MULTILINE)
     assert "130 interrupted" in out
+    assert sorted(" ".join(SECTIONS.values()).split()) == sorted(COMMANDS)
 
 
 def test_help_imports_nothing_heavy() -> None:

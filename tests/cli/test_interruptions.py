@@ -59,7 +59,7 @@ def test_interrupt_then_resume() -> None:
     assert "interrupted: 2 b" in out
     assert f"planfold resume {shown()['id']}" in out
     assert "Traceback" not in err
-    assert "1 waiting for a worker" in called("show")
+    assert "1 queued" in called("show")
     Path("go.txt").touch()
     called("resume")
     assert statuses(shown()) == ["completed"] * 3
@@ -276,7 +276,7 @@ def test_a_second_signal_stops_a_worker_at_once() -> None:
     code, _, err = ended(process)
     assert (code, err) == (130, "")
     assert "b" not in lines_of(LEDGER)
-    assert "1 waiting for a worker" in called("show")
+    assert "1 queued" in called("show")
 
 
 def test_watch_follows_a_plan_that_runs_elsewhere() -> None:

@@ -15,6 +15,7 @@ from planfold import PlanView, Question
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.plan_view import TaskView
 from planfold.readmodels.reason import Reason
+from planfold.readmodels.timeline import PhaseSpan
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -69,6 +70,14 @@ def test_the_keys_of_an_explanation(a_plan: dict[str, Any]) -> None:
     assert sorted(keys[""]) == fields(Explanation)
     assert sorted(keys["reasons"]) == fields(Reason)
     assert sorted(json.loads(called("why", "--json"))["reasons"][0]) == fields(Reason)
+    assert sorted(keys["history"]) == sorted(listed("stats ID")["entries"]) == fields(PhaseSpan)
+    assert sorted(json.loads(called("why", "q", "--json"))["history"][0]) == fields(PhaseSpan)
+
+
+def test_the_keys_of_a_diagnosis(a_plan: dict[str, Any]) -> None:
+    of_both, of_sqlite = re.findall(r"`(.*?)`", row_of("doctor"))[1:3]
+    listed_keys = re.findall(r'"(\w+)"', of_both + of_sqlite)
+    assert sorted(listed_keys) == sorted(json.loads(called("doctor", "--json")))
 
 
 def test_the_keys_of_an_envelope(a_plan: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def test_a_hostile_value_is_printed_and_never_run() -> None:
     assert not Path("pwned").exists()
 
 
-def test_wrong_values_are_told_and_nothing_is_written() -> None:
+def test_wrong_values_are_reported_and_nothing_is_written() -> None:
     printed = called("run", "--yes", "release.md", "--set", "versoin=1", "--set", "count=x", code=2)
     assert "there is no parameter 'versoin' (did you mean 'version'?)" in printed
     assert "params.version: is missing; it is a string" in printed

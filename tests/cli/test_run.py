@@ -63,7 +63,7 @@ def test_json_is_what_show_prints() -> None:
     assert plan == shown()
 
 
-def test_without_approval_it_is_recorded_and_says_how_to_go_on() -> None:
+def test_without_approval_it_is_recorded_and_says_how_to_continue() -> None:
     out = called("run", write_plan(sh("a", "echo hi > done.txt")), code=3)
     assert "$ echo hi > done.txt" in out
     plan_id = shown()["id"]
@@ -71,7 +71,7 @@ def test_without_approval_it_is_recorded_and_says_how_to_go_on() -> None:
         assert f"planfold {command} {plan_id}" in out
     called("resume", code=3)
     assert not Path("done.txt").exists()
-    assert "1 waiting for a worker" in called("approve")
+    assert "1 queued" in called("approve")
     called("resume", plan_id)
     assert Path("done.txt").exists()
 

@@ -83,20 +83,20 @@ def test_as_written_the_model_works_but_does_not_plan() -> None:
     assert statuses(shown()) == ["completed"]
 
 
-def test_a_plan_in_json_is_taken_as_it_stands() -> None:
+def test_a_plan_in_json_is_taken_as_it_is() -> None:
     Path("plan.json").write_text(json.dumps({"tasks": [{"description": "judge it"}]}))
     called("run", "--yes", "--model", MODEL, "plan.json")
     assert shown()["tasks"][0]["result"] == "It is good."
 
 
 @pytest.mark.parametrize("name", ["nonsense", "scripted:missing.json", "nobody:x", ","])
-def test_a_model_that_nobody_knows_is_told_of_before_anything_is_written(name: str) -> None:
+def test_an_unknown_model_is_reported_before_anything_is_written(name: str) -> None:
     out = called("run", "--model", name, WISH, code=BAD_INPUT)
     assert "model" in out
     assert not Path(".planfold").exists()
 
 
-def test_a_plan_stops_at_its_budget_and_goes_on_with_more() -> None:
+def test_a_plan_stops_at_its_budget_and_continues_with_more() -> None:
     out = run("--yes", "--budget", "calls=1,tokens=900_000")
     assert "The plan's budget is used up: 1 call" in out
     assert "planfold budget" in out
@@ -119,7 +119,7 @@ def test_an_amount_that_is_no_number_is_named() -> None:
     assert not Path(".planfold").exists()
 
 
-def test_planning_anew_shows_what_would_change_and_waits() -> None:
+def test_planning_again_shows_what_would_change_and_waits() -> None:
     run("--yes")
     called("answer", "count", "deny")
     called("resume", code=FAILED)
@@ -132,7 +132,7 @@ def test_planning_anew_shows_what_would_change_and_waits() -> None:
     assert "failed, superseded" in called("show")
 
 
-def test_a_plan_without_a_model_cannot_be_planned_anew() -> None:
+def test_a_plan_without_a_model_cannot_be_planned_again() -> None:
     called("run", "--yes", "1. Run `false`", code=FAILED)
     assert "no model" in called("replan", "again", code=BAD_INPUT)
 

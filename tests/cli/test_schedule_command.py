@@ -62,6 +62,37 @@ def test_a_run_that_waits_for_the_plan_before() -> None:
     said = called("schedule", "run", "q")
     assert said == "It begins when q-run-1 has ended.\n"
     assert "1 occurrence waiting for its end" in called("schedule", "show", "q")
+    assert "occurrences wait until that plan ends" in called("schedule", "show", "q")
+
+
+@pytest.mark.parametrize(("overlap", "held_up"), [("skip", True), ("allow", False)])
+def test_a_plan_that_waits_for_a_person_holds_up_its_schedule(overlap: str, held_up: bool) -> None:
+    plan = write_plan({"description": "Well?", "choices": ["yes", "no"]})
+    called("schedule", "add", "q", "0 2 * * *", plan, "--overlap", overlap, "--yes")
+    called("schedule", "run", "q", code=3)
+    show = called("schedule", "show", "q")
+    assert re.search(r"last: q-run-1, for .*: awaiting answer\n", show)
+    hint = "occurrences are left out until that plan ends: planfold show q-run-1"
+    assert (hint in show) is held_up
+    assert ("held up by q-run-1" in called("schedule", "list")) is held_up
+    called("answer", "q-run-1", "1", "yes")
+    called("resume", "q-run-1")
+    assert ": completed\n" in called("schedule", "show", "q")
+    assert "held up" not in called("schedule", "list")
+
+
+def test_times_are_those_of_the_zone_of_the_schedule() -> None:
+    add("--tz", "Asia/Tokyo", "--yes")
+    [line] = called("schedule", "list").splitlines()
+    assert re.search(r"next \w{3} \S+ 02:00 Asia/Tokyo \(here \S+ \d\d:\d\d\)  0 2 \* \* \*", line)
+
+
+@pytest.mark.parametrize("verb", ["show", "pause", "unpause", "run", "remove", "edit"])
+def test_the_nearest_name_is_named(verb: str) -> None:
+    add("--yes")
+    more = ["--tz", "UTC"] if verb == "edit" else []
+    said = called("schedule", verb, "nigthly", *more, code=2)
+    assert "there is no schedule 'nigthly'; did you mean 'nightly'?" in said
 
 
 def test_approval_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def test_a_short_command_imports_what_it_needs_and_no_more(command: str) -> None
 
 
 def test_what_may_not_be_imported_exists() -> None:
-    """A name that was changed would be forbidden in vain."""
+    """A name that was changed would be forbidden without effect."""
     source = Path(__file__).parents[2] / "src"
     for name in OWN:
         place = source.joinpath(*name.split("."))

@@ -10,7 +10,7 @@ import pytest
 from command_line import called, question, sh, shown, statuses, wait_until, write_plan
 from terminals import Terminal
 
-# At most half a minute: should a test fail, this is nobody's child any more.
+# At most half a minute: should a test fail, this process has no parent any more.
 UNTIL_GO = "for i in $(seq 600); do [ -e go.txt ] && break; sleep 0.05; done"
 
 
@@ -204,7 +204,7 @@ def noisy() -> int:
 """
 
 
-def test_what_a_tool_prints_stands_above_the_table() -> None:
+def test_what_a_tool_prints_is_above_the_table() -> None:
     Path("noisy.py").write_text(NOISY)
     plan = write_plan({"description": "noise", "tool": "noisy"}, question("q", depends_on=[1]))
     with Terminal("run", "--yes", "--tools", "noisy", plan) as terminal:

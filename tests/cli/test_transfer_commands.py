@@ -120,7 +120,7 @@ def test_another_history_is_refused(plans: list[str]) -> None:
     assert ids("--db", OTHER) == ["two"]
 
 
-def test_output_in_files_is_told(plans: list[str]) -> None:
+def test_output_in_files_is_reported(plans: list[str]) -> None:
     write_plan(sh("long", "head -c 3000000 /dev/zero | tr '\\0' x"), name="long.json")
     called("run", "long.json", "--yes", "--id", "long")
     out = called("export", "--to", "x.jsonl")

@@ -195,13 +195,13 @@ def test_words_that_are_missing() -> None:
     called("cancel", "--subtree", code=2)
 
 
-def test_retry_says_how_to_go_on() -> None:
+def test_retry_says_how_to_continue() -> None:
     name = write_plan(sh("a", "test -e ready.txt"), sh("b", "true", "a"))
     called("run", "--yes", name, code=1)
     Path("ready.txt").touch()
     out = called("retry", "a")
     assert f"planfold resume {shown()['id']}" in out
-    assert "1 waiting for a worker" in out
+    assert "1 queued" in out
     called("resume")
     assert statuses(shown()) == ["completed", "completed"]
     called("retry", shown()["id"], "a", code=2)

@@ -13,12 +13,12 @@ from testbed.patience import PATIENCE_S
 
 FREEZES = """
 import gc
-from planfold.cli.session import settled
+from planfold.cli.own_worker import collector_frozen
 
 assert not gc.get_freeze_count()
-with settled():
+with collector_frozen():
     assert gc.get_freeze_count() > 1_000
-    with settled():
+    with collector_frozen():
         pass
     assert gc.get_freeze_count() > 1_000
 assert not gc.get_freeze_count()

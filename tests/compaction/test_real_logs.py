@@ -10,8 +10,6 @@ from tool_logs import TOOL_LOGS
 
 from planfold.compaction.errors import compact_error_message
 
-pytestmark = pytest.mark.xdist_group("real-logs")  # what it sets up is dear
-
 LIMIT = 600
 LONG_ENOUGH = 3_000
 LOGS = [*PYTHON_LOGS, *TOOL_LOGS]

@@ -1,6 +1,6 @@
 """The program that is killed: it submits one plan and works on it until it has ended.
 
-What it does to the world is a line in the ledger; what it was told is done is a line in acks.
+What it does to the world is a line in the ledger; what was acknowledged is a line in acks.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ SHAPES = {
         _plan(5, _task("keyed", 51), after=[], for_each="$4"),
         _task("once", 6, 2, 3, 5),
     ],
-    "draws": [  # safe tasks return another value each time, and effects rest on them
+    "draws": [  # safe tasks return another value each time, and effects depend on them
         _task("draw", 1),
         _task("draw", 2, 1),
         _task("keyed", 3, 2),

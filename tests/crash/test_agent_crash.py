@@ -111,7 +111,7 @@ def run(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def points(zygote: Zygote, server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The points that a run passes that nobody kills."""
+    """The points that an uninterrupted run passes."""
     folder = tmp_path_factory.mktemp("whole")
     server.forget()
     whole = zygote.run("agent", folder, url=server.url)
@@ -140,7 +140,7 @@ def check(
 
 
 def kill_after(run: Run, server: Server, folder: Path, point: int, **job: Any) -> dict[str, Any]:
-    """Kill it at a point, and let it go on to the end."""
+    """Kill it at a point, and let it continue to the end."""
     assert run(fresh=True, kill_at=point, **job) is None
     ended = run()
     assert ended is not None
@@ -151,7 +151,7 @@ SAMPLE = ("after StepStarted model/3", "after an effect")
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_killed_at_a_step_it_asks_nobody_twice(
+def test_killed_at_a_step_it_asks_no_person_twice(
     run: Run, server: Server, points: list[str], tmp_path: Path, name: str
 ) -> None:
     ended = kill_after(run, server, tmp_path / "run", points.index(name) + 1)
@@ -160,7 +160,7 @@ def test_killed_at_a_step_it_asks_nobody_twice(
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_killed_at_any_step_it_asks_nobody_twice(
+def test_killed_at_any_step_it_asks_no_person_twice(
     run: Run, server: Server, points: list[str], tmp_path: Path
 ) -> None:
     for point, name in enumerate(points, 1):

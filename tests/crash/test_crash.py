@@ -33,7 +33,7 @@ def lines(path: Path) -> list[Any]:
 
 
 def finish(zygote: Zygote, shape: str, folder: Path) -> dict[str, Any]:
-    """Start it once more and let it go on to the end."""
+    """Start it again and let it continue to the end."""
     result = zygote.run("plan", folder, shape=shape)
     assert result is not None
     return result
@@ -64,7 +64,7 @@ def check(folder: Path, result: dict[str, Any], expected: dict[str, Any]) -> Non
     keys = {number: key for _, number, key, _ in effects}
     assert all(key == keys[number] for _, number, key, _ in effects)
     results = {json.dumps(result) for _, result in result["state"]["tasks"].values()}
-    for *_, inputs in effects:  # no effect rests on a value that the log does not hold
+    for *_, inputs in effects:  # no effect depends on a value that the log does not hold
         assert {json.dumps(value) for value in inputs} <= results, effects
     for command_id, told in lines(folder / "acks"):
         assert recorded(folder)[command_id] >= told, command_id
@@ -84,7 +84,7 @@ def recorded(folder: Path) -> Counter[str]:
 
 
 def crash_at(zygote: Zygote, shape: str, point: int, folder: Path) -> dict[str, Any]:
-    """Kill it at a point, look that nothing it was told is lost, and let it go on."""
+    """Kill it at a point, check that nothing acknowledged is lost, and let it continue."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     survived = zygote.run("plan", folder, shape=shape, kill_at=point)

@@ -83,7 +83,7 @@ def test_the_server_counts_each_call_once(server: str, tmp_path: Path) -> None:
     for dish, count in counted.items():
         # A call that was in flight when the process died may be made again, and is marked so.
         assert count <= 1 + again[dish]
-    # What was cut off may have been charged, so the budget counts it too.
+    # An interrupted call may have been charged, so the budget counts it too.
     assert counted.total() <= report["spent"]["calls"] == DISHES + again.total()
 
 

@@ -1,4 +1,4 @@
-"""Several worker processes on one PostgreSQL: stopped, cut off, and outliving its restarts."""
+"""Several worker processes on one PostgreSQL: stopped, disconnected, and outliving its restarts."""
 
 from __future__ import annotations
 

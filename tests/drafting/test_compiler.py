@@ -152,7 +152,7 @@ def test_the_draft_is_not_changed() -> None:
     assert arguments == {"argv": ["$a"]}
 
 
-def test_a_revision_goes_on_above_the_tasks_that_have_started() -> None:
+def test_a_revision_continues_above_the_tasks_that_have_started() -> None:
     existing = {3: TaskSpec(id=3, description="x", label="old"), 8: TaskSpec(id=8, description="y")}
     specs = compiled(
         task(depends_on=["old", 8]),
@@ -357,7 +357,7 @@ def test_many_tasks_in_a_chain_or_a_ring(size: int) -> None:
     assert len(found) < 2_000
 
 
-def test_20_000_misspelt_labels_are_told_in_a_few_seconds() -> None:
+def test_20_000_misspelt_labels_are_reported_in_a_few_seconds() -> None:
     start = time.monotonic()
     drafts = [task(label=f"task{n}", depends_on=[f"tsk{n}"]) for n in range(20_000)]
     found = faults(*drafts)

@@ -1,4 +1,4 @@
-"""What passes the compiler can run to its end, and what does not is told all its faults."""
+"""What passes the compiler can run to its end; otherwise all faults are reported."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def faults_of(tasks: list[TaskDraft]) -> tuple[Any, ...]:
     return raised.value.faults
 
 
-# --- no draft whatever raises anything else ----------------------------------------------------
+# --- no draft raises anything else -------------------------------------------------------------
 
 texts = st.sampled_from(["", "a", "t1", "1", "$1", "$t1.x", "$$", "\0", "\ud800", "é", "x" * 200])
 numbers = st.sampled_from([-1, 0, 1, 2, 2**31, 10**30, 0.5, float("nan"), float("inf"), True])

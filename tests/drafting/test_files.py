@@ -148,7 +148,7 @@ def test_bad_yaml(text: str | bytes, fault: str) -> None:
     assert fault in found
 
 
-def test_all_types_of_all_tasks_are_told_at_once() -> None:
+def test_all_types_of_all_tasks_are_reported_at_once() -> None:
     plan = {
         "tittle": "x",
         "goal": 5,

@@ -11,9 +11,8 @@ from planfold import InvalidPlan, PlanDraft, SharedLimit, TaskDraft
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.faults import Faults
 from planfold.drafting.files import load_plan
-from planfold.drafting.model.answer import answer_form, draft_of
-from planfold.drafting.revision import check_tasks
-from planfold.drafting.revision import draft_of as draft_again
+from planfold.drafting.model.answer import answer_form, read_task
+from planfold.drafting.revision import check_tasks, draft_of
 from planfold.planner.tasks import Effect, TaskSpec
 from planfold.tools.tool import Tool, Toolbox
 
@@ -54,7 +53,7 @@ def test_json_names_them_and_a_tool_adds_its_own() -> None:
     text = '{"tasks": [{"description": "x", "tool": "ask", "limits": ["lock"]}]}'
     [task] = compiled(text, "plan.json")
     assert task.limits == ("api", "lock")
-    again = compile_plan(PlanDraft(tasks=[draft_again(task)]), toolbox())
+    again = compile_plan(PlanDraft(tasks=[draft_of(task)]), toolbox())
     assert again == (task,), "a plan that is shown for a revision has its limits"
 
 
@@ -105,7 +104,7 @@ def test_a_model_may_name_what_is_declared() -> None:
     assert "limits" not in str(answer_form(Toolbox([Tool(name="shell")])).plain)
     value = {"label": "a", "description": "x", "kind": "processing", "limits": ["lock"]}
     faults = Faults()
-    assert draft_of(value, 1, toolbox(), faults) == TaskDraft(
+    assert read_task(value, 1, toolbox(), faults) == TaskDraft(
         label="a",
         description="x",
         kind="processing",

@@ -237,7 +237,7 @@ def test_a_compiled_map_is_checked_again_as_it_is() -> None:
 
 
 def test_a_list_may_be_written_out_in_every_form() -> None:
-    """So that ``for_each: [eu, us]`` is no reference with a wrong type."""
+    """So that ``for_each: [eu, us]`` is not a reference with a wrong type."""
     yaml = (
         "tasks: [{description: x, tool: echo, arguments: {n: $item}, for_each: [eu, 2, {a: []}]}]"
     )

@@ -1,4 +1,4 @@
-"""The model drafter without a plan around it: what is accepted when, and how it is mended."""
+"""The model drafter without a plan around it: what is accepted when, and how it is corrected."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ ODD_TASKS = JSON | st.fixed_dictionaries(
 
 @settings(max_examples=settings().max_examples // 2)
 @given(st.lists(st.lists(ODD_TASKS, max_size=4), min_size=1, max_size=3), st.booleans())
-async def test_whatever_is_accepted_is_a_sound_plan(rounds: list[list[Any]], cut: bool) -> None:
+async def test_all_that_is_accepted_is_a_sound_plan(rounds: list[list[Any]], cut: bool) -> None:
     replies: list[Reply] = []
     for tasks in rounds:
         text = text_of(*tasks)
@@ -349,7 +349,7 @@ async def test_it_gives_up_after_three_repairs() -> None:
         (text_of(work("b", attachments=[1])), "is not a list of texts"),
     ],
 )
-async def test_what_is_no_plan_is_mended(reply: str, fault: str) -> None:
+async def test_what_is_no_plan_is_corrected(reply: str, fault: str) -> None:
     drafting = Drafting(reply, text_of(work("a")))
     assert (await drafting.run()).complete
     assert fault in drafting.said(1)
@@ -425,7 +425,7 @@ async def test_a_dollar_in_a_literal_argument_is_no_reference() -> None:
     assert drafting.spec("t").depends_on == ()
 
 
-async def test_new_tasks_rest_on_what_stands_and_not_on_what_failed() -> None:
+async def test_new_tasks_depend_on_what_completed_and_not_on_what_failed() -> None:
     done = TaskSpec(id=3, description="done", label="done")
     drafting = Drafting(
         text_of(
@@ -489,7 +489,7 @@ def test_the_opening_holds_tools_attachments_and_fenced_data() -> None:
     assert marked[1] not in marked[2]
 
 
-async def test_resources_are_told_to_whoever_does_the_task() -> None:
+async def test_resources_are_given_to_the_executor() -> None:
     drafting = Drafting(text_of(work("t", resources=["a GPU", "access to the wiki"], tool=None)))
     assert (await drafting.run()).complete
     assert drafting.spec("t").description == "do t\nNeeds: a GPU, access to the wiki."

@@ -1,4 +1,4 @@
-"""Gold plans that nobody here wrote: NESTFUL's sequences of nested calls compile as they are."""
+"""Gold plans by others: NESTFUL's sequences of nested calls compile as they are."""
 
 from __future__ import annotations
 

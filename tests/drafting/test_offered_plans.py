@@ -1,4 +1,4 @@
-"""Plans that a model may let tasks run: what it is told of them, and what it may write."""
+"""Plans that a model may let tasks run: what it learns of them, and what it may write."""
 
 from __future__ import annotations
 

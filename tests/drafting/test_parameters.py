@@ -450,7 +450,7 @@ def test_a_wrong_declaration_is_refused(params: Any, said: str) -> None:
 def test_a_reference_that_has_no_value_is_refused(task: TaskDraft, said: str) -> None:
     params = {"v": Parameter(default="x"), "o": Parameter(type="object", default={})}
     draft = PlanDraft(tasks=[task], params=params)
-    if said == "call":  # ":status" is text behind a parameter, which is no task
+    if said == "call":  # ":status" is text behind a parameter, which is not a task
         assert arguments_of(compile_plan(draft, TOOLS)[0]) == {"a": "x:status"}
     else:
         assert any(said in fault for fault in faults(draft))

@@ -30,7 +30,7 @@ class Example(NamedTuple):
 
 
 def blocks() -> list[tuple[int, str, str, str]]:
-    """(line, language, content, what stands before it) of every fenced block."""
+    """(line, language, content, what is before it) of every fenced block."""
     found = []
     before = ""
     for token in MarkdownIt().parse(TEXT):
@@ -83,7 +83,7 @@ def test_json_and_yaml_say_the_same(tools: Toolbox) -> None:
     assert as_json == as_yaml
 
 
-def test_the_limits_are_told_as_the_page_says(tools: Toolbox) -> None:
+def test_the_limits_are_reported_as_the_page_says(tools: Toolbox) -> None:
     nested: Any = 1
     for _ in range(70):
         nested = [nested]

@@ -33,6 +33,10 @@ SAMPLE: dict[str, Any] = {
 }
 
 
+def test_descriptions_hold_no_python() -> None:
+    assert "Example:" not in json.dumps(plan_schema())
+
+
 def test_the_schema_is_valid_and_takes_the_sample() -> None:
     assert jsonschema_rs.meta.is_valid(plan_schema())
     validator = jsonschema_rs.Draft202012Validator(plan_schema())

@@ -182,7 +182,7 @@ FENCES = [
     bare=st.booleans(),
     cuts=st.lists(st.integers(0, 5_000), max_size=20),
 )
-def test_a_plan_is_read_in_whatever_is_wrapped_around_it(
+def test_a_plan_is_read_with_any_text_around_it(
     tasks: list[Any],
     prose: tuple[str, str, str],
     thinking: tuple[str, str],

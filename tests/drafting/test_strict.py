@@ -126,7 +126,7 @@ def test_what_the_strict_form_allows_the_tool_takes(name: str, data: st.DataObje
     written = data.draw(WRITTEN[name])
     assert jsonschema_rs.Draft202012Validator(strict).is_valid(written)
     own = own_arguments(written, parameters)
-    if name != "format":  # what the generator writes is no date
+    if name != "format":  # what the generator writes is not a date
         jsonschema_rs.Draft202012Validator(parameters).validate(own)
     assert own_arguments(own, parameters) == own
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from planfold.drafting.beginning import begin_sub_plan
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import Limits, Parameter, PlanDraft, TaskDraft
 from planfold.drafting.files import load_plan
+from planfold.drafting.first_command import begin_sub_plan
 from planfold.drafting.revision import check_tasks
 from planfold.drafting.schema import plan_schema
 from planfold.drafting.sub_plans import sketch_of

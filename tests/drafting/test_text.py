@@ -103,7 +103,7 @@ def test_a_parent_with_a_command_runs_first() -> None:
     assert waits("1. `make`\n   1. a\n   2. b\n2. c") == [[], [1], [2], [3]]
 
 
-def test_code_below_a_list_belongs_to_its_last_item_when_the_list_goes_on() -> None:
+def test_code_below_a_list_belongs_to_its_last_item_when_the_list_continues() -> None:
     text = "1. Build\n\n```sh\nmake\n```\n\n2. Ship (after: none)\n3. Rest (after: 1)\n"
     first, ship, rest = parse_text(text).tasks
     assert (first.description, first.arguments) == ("Build", {"script": "make"})

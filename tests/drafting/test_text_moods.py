@@ -1,4 +1,4 @@
-"""What orders, what tells and what only names: of sentences, bullets, headings and boxes."""
+"""What orders, what states and what only names: of sentences, bullets, headings and boxes."""
 
 # ruff: noqa: E501 (texts are as long as they are)
 from __future__ import annotations

@@ -221,7 +221,7 @@ def documents(draw: st.DrawFn) -> tuple[str, set[str]]:
 
 
 def shown(draft: PlanDraft) -> str:
-    """All that a reader sees of a plan, but for the goal, which is the text itself."""
+    """All that a reader sees of a plan, except the goal, which is the text itself."""
     parts = [draft.title, *draft.notes]
     for task in draft.tasks:
         parts += [task.description, *task.choices, str(task.arguments), str(task.tool)]

@@ -15,7 +15,7 @@ def plan(text: str) -> list[str]:
     return short(parse_text(dedent(text)))
 
 
-# --- an item that is no command ------------------------------------------------------------------
+# --- an item that is not a command----------------------------------------------------------------
 
 WORK = [
     # forbidden
@@ -252,7 +252,7 @@ def test_the_language_says_what_runs_a_block(language: str, code: str, expected:
         "Useful commands:\n\n- `make drain`\n- `ls -l`",
     ],
 )
-def test_what_stands_under_a_condition_keeps_it(text: str) -> None:
+def test_what_is_under_a_condition_keeps_it(text: str) -> None:
     lines = [line for line in plan(text) if line != "work x"]
     assert len(lines) >= 2
     assert all(line.startswith("work ") and ": " in line for line in lines)
@@ -300,7 +300,7 @@ def test_parents(text: str, expected: list[str]) -> None:
     assert plan(text) == expected
 
 
-# --- what is no task -----------------------------------------------------------------------------
+# --- what is not a task --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What tells, calms, closes or belongs to the step above it is no task of its own."""
+"""What states, calms, closes or belongs to the step above it is not a task of its own."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_warning_and_an_alternative_that_is_discouraged_are_notes() -> None:
     assert len(descriptions(text)) == 1
 
 
-def test_an_example_of_what_is_only_told_is_a_note() -> None:
+def test_an_example_of_what_is_only_described_is_a_note() -> None:
     text = """\
     # Deploy
 

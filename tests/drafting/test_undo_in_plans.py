@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from planfold import Parameter, PlanDraft, TaskDraft
-from planfold.drafting.beginning import begin_plan
 from planfold.drafting.binding import bound
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.files import load_plan
+from planfold.drafting.first_command import begin_plan
 from planfold.drafting.model.candidates import Candidates
 from planfold.drafting.revision import check_tasks, draft_of
 from planfold.drafting.text.drafter import load_text

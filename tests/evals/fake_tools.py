@@ -1,4 +1,4 @@
-"""Tools that only check how they are called, for plans whose real tools nobody has."""
+"""Tools that only check how they are called, for plans whose real tools do not exist."""
 
 from __future__ import annotations
 

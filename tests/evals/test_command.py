@@ -122,14 +122,14 @@ def seconds(found: dict[str, Any]) -> dict[str, float]:
     return {"seconds": found["spent"]["seconds"]}
 
 
-def test_the_same_command_goes_on_and_pays_for_nothing_twice() -> None:
+def test_the_same_command_continues_and_pays_for_nothing_twice() -> None:
     data = write_worfbench()
     model = write_script({1: [planned(1)], 3: [planned(3)]})
     first = scores(data, "--model", model, code=1)
     assert list(first["unanswered"]) == ["wikihow_2"]
     assert "no conversation is meant" in first["unanswered"]["wikihow_2"]
     assert [example["id"] for example in first["examples"]] == ["wikihow_1", "wikihow_3"]
-    write_script({2: [planned(2, chain=False)]})  # whoever is asked again would not be answered
+    write_script({2: [planned(2, chain=False)]})  # a second request would not be answered
     second = scores(data, "--model", model)
     assert second["plan"] == first["plan"]
     assert second["unanswered"] == {}
@@ -139,7 +139,7 @@ def test_the_same_command_goes_on_and_pays_for_nothing_twice() -> None:
     assert scores(data, "--model", model) == second
 
 
-def test_fresh_asks_again_and_later_the_latest_goes_on() -> None:
+def test_fresh_asks_again_and_later_the_latest_continues() -> None:
     data, model = write_worfbench(1), write_script({1: [planned(1)]})
     first = scores(data, "--model", model, "--fresh")
     write_script({1: [planned(1, chain=False)]})
@@ -160,7 +160,7 @@ def test_a_seed_draws_the_same_examples() -> None:
     assert len(set(drawn[0])) == 4
 
 
-def test_a_budget_that_is_used_up_says_how_to_go_on() -> None:
+def test_a_budget_that_is_used_up_says_how_to_continue() -> None:
     data, model = write_worfbench(2), write_script({1: [planned(1)], 2: [planned(2)]})
     words = (data, "--model", model, "--budget", "calls=1", "--max-parallel", "1")
     stopped = call(*words)
@@ -216,7 +216,7 @@ def test_json_can_go_to_standard_output() -> None:
         ('{"conversations": []}', "example 1: there must be a turn of user"),
     ],
 )
-def test_what_is_no_data_set_is_told(content: str, said: str) -> None:
+def test_what_is_no_data_set_is_reported(content: str, said: str) -> None:
     Path("data.json").write_text(content)
     result = call("data.json", "--model", "text")
     assert result.exit_code == 2
@@ -224,7 +224,7 @@ def test_what_is_no_data_set_is_told(content: str, said: str) -> None:
     assert not Path(".planfold").exists()
 
 
-def test_a_file_that_is_not_there_is_told() -> None:
+def test_a_file_that_is_not_there_is_reported() -> None:
     result = call("gone.json", "--model", "text")
     assert (result.exit_code, "gone.json: No such file" in result.output) == (2, True)
 

@@ -234,7 +234,7 @@ def test_other_dollars_stay_dollars() -> None:
         (request_of(add("var1", a="$var1.sum$")), "request 0: "),
     ],
 )
-def test_what_is_no_nestful_is_told_with_its_place(requests: list[Any], said: str) -> None:
+def test_what_is_no_nestful_is_reported_with_its_place(requests: list[Any], said: str) -> None:
     if not said:  # a reference to a later call is a plan all the same: order in the file is none
         assert edges_of(import_nestful(requests, [SPEC]).plans[0]) == {(2, 1)}
         return

@@ -68,7 +68,7 @@ def test_numbered_lines_of_the_explanation_are_no_nodes() -> None:
         ("Node:\n1: a\nEdges: (1,1)", "in a circle: 1 -> 1"),
     ],
 )
-def test_what_is_no_graph_is_told(text: str, said: str) -> None:
+def test_what_is_no_graph_is_reported(text: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         parse_graph(text, where="example 1")
 
@@ -110,6 +110,6 @@ def test_tools_and_actions_are_taken_from_the_request() -> None:
         ("Task: x\napi_list: [{}]", "every tool of api_list must have a name"),
     ],
 )
-def test_a_request_that_cannot_be_read_is_told(user: str, said: str) -> None:
+def test_a_request_that_cannot_be_read_is_reported(user: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         list(read_worfbench([item(user)]))

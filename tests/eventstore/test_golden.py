@@ -74,7 +74,7 @@ def test_the_newest_golden_history_has_every_event_type() -> None:
     assert newest == {event.__name__ for event in PLAN.events}, hint
 
 
-def test_the_story_of_the_next_golden_history_can_be_told_and_has_every_event_type() -> None:
+def test_the_story_of_the_next_golden_history_can_be_recorded_and_has_every_event_type() -> None:
     story = runpy.run_path(str(GOLDEN / "record.py"))["tell_story"]()
     hint = "let the story in tests/golden/record.py reach every event"
     assert {type(event) for event in story.history} == set(PLAN.events), hint

@@ -1,4 +1,4 @@
-"""Whatever an event holds: it is refused before it is written, or read back as it was."""
+"""Any content of an event: it is refused before it is written, or read back as it was."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_retry_that_is_no_policy_is_named(retry: Any) -> None:
         CODEC.encode(TasksPlanned("title", "goal", (spec,), "hash"))
 
 
-async def test_extra_that_is_no_text_is_refused_and_the_plan_goes_on(tmp_path: Path) -> None:
+async def test_extra_that_is_no_text_is_refused_and_the_plan_continues(tmp_path: Path) -> None:
     async with planfold.open_app(f"sqlite:///{tmp_path}/plans.db") as app:
         draft = PlanDraft(title="t", tasks=[TaskDraft(description="d", choices=["a", "b"])])
         plan_id = await app.submit(draft)

@@ -76,7 +76,9 @@ def by_plan(events: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 @pytest.mark.crash
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
-def test_each_event_arrives_once_and_in_order_whoever_is_killed(tmp_path: Path, kills: int) -> None:
+def test_each_event_arrives_once_and_in_order_also_when_members_are_killed(
+    tmp_path: Path, kills: int
+) -> None:
     database = f"sqlite:///{tmp_path}/plans.db"
     log = asyncio.run(run_plans(database, 4 * kills))
     address = "127.0.0.1:0"

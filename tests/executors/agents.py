@@ -32,7 +32,7 @@ def calls(*requests: tuple[str, dict[str, Any]], text: str = "", tokens: int = 1
 
 
 class Guarded:
-    """Stands where the policy's guard does, lets everything pass, and remembers."""
+    """Replaces the policy's guard, lets everything pass, and remembers."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, bool, bool]] = []

@@ -69,7 +69,7 @@ def is_alive() -> Callable[[int], bool]:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie that nobody reaped does not."""
+    """Whether the process runs; a zombie that was not reaped does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:

@@ -20,8 +20,6 @@ from planfold.providers.models import OpenModels, open_models
 from planfold.testing.executors import ToolRun, run_tool
 from testbed.model_server import Fault, ModelServer, Reply
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 PATHS = {"openai": "/v1", "anthropic": ""}
 
 

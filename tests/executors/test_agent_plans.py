@@ -164,14 +164,14 @@ async def test_calls_side_by_side_are_all_recorded_where_the_budget_ends(tmp_pat
         assert diary.done == ["0", "1"]
         await app.send(PLAN, AddBudget(Budget(calls=50)))
         view = await app.run(PLAN)
-        assert view.status == "completed"  # and nobody is asked what became of a call
+        assert view.status == "completed"  # and no person is asked for the outcome of a call
         assert sorted(diary.done) == ["0", "1", "2", "3"]
 
 
 # --- faults ------------------------------------------------------------------------------------
 
 
-async def test_another_attempt_goes_on_where_the_model_went_away(tmp_path: Path) -> None:
+async def test_another_attempt_continues_where_the_model_went_away(tmp_path: Path) -> None:
     diary = Diary()
     model = scripted(calls(("send", {"to": "b"})), ModelUnavailable("503"), "done")
     async with opened(tmp_path, model, *diary.tools()) as app:
@@ -276,7 +276,7 @@ async def test_a_worker_that_stops_leaves_it_to_the_next(tmp_path: Path) -> None
         assert result(await app.run(PLAN)) == "done"
         assert [step.again for step in await events(app, StepStarted)] == [False, True]
         spent = (await app.planner(PLAN)).state.spent
-        assert spent.calls == 2  # the call that was cut off counts with what was set aside
+        assert spent.calls == 2  # the interrupted call counts with its reservation
 
 
 # --- the summary -------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""Whatever an agent does, and wherever it is cut off: nothing that must not happen twice does, and
-the model is asked again only for the answer that was under way."""
+"""For any agent, interrupted at any point: nothing that must not happen twice does, and
+the model is asked again only for the answer that was being written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from planfold.planner.fold import fold_event
 from planfold.testing.executors import run_tool
 
 TOOLS = st.sampled_from(["read", "send", "broken", "nowhere", "ask_person", "confirmed"])
-TURNS = st.lists(st.lists(TOOLS, max_size=4), max_size=5)  # none: an answer that is cut off
+TURNS = st.lists(st.lists(TOOLS, max_size=4), max_size=5)  # none: a truncated answer
 NAMES = {"read": "page", "send": "to", "ask_person": "question", "confirmed": "what"}
 
 
@@ -117,5 +117,5 @@ async def test_a_task_that_is_cut_off_anywhere_does_everything_once(
     ]
     assert sorted(done for done in life.diary.done if str(done).startswith("send")) == sorted(sent)
     asked = Counter(request.digest() for request in life.model.requests)
-    assert sum(asked.values()) <= len(turns) + 2  # the one that was under way is asked for again
+    assert sum(asked.values()) <= len(turns) + 2  # the one that was running is asked for again
     assert max(asked.values()) <= 2

@@ -128,7 +128,7 @@ def test_the_databases_files_are_not_opened(
     assert not opened & {(f.stat().st_dev, f.stat().st_ino) for f in owned}
 
 
-def test_a_name_that_becomes_the_database_meanwhile(
+def test_a_name_that_becomes_the_database_in_between(
     tmp_path: Path, opened: set[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, notes = tmp_path / "plans.db", tmp_path / "notes.md"

@@ -34,7 +34,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         sys.modules.pop(name, None)
 
 
-async def test_a_file_in_place_of_a_module_is_told_so() -> None:
+async def test_a_file_in_place_of_a_module_is_reported() -> None:
     with pytest.raises(ConfigurationError, match=r"'\./own/tools\.py' is a file.*'own\.tools'"):
         add_tools(Executors(), ["./own/tools.py"])
 

@@ -169,7 +169,7 @@ def in_file(content: bytes) -> Iterator[int]:
 
 
 class TestPaths:
-    """What is refused, whoever asks for it."""
+    """What is refused in any case."""
 
     @pytest.mark.parametrize(
         ("path", "why"),
@@ -329,7 +329,7 @@ def trap(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY_PATH)
-def test_whatever_the_path_nothing_outside_is_opened(trap: Path, path: str) -> None:
+def test_for_any_path_nothing_outside_is_opened(trap: Path, path: str) -> None:
     space = Workspace(trap)
     try:
         parts = space.parts(path)
@@ -344,7 +344,7 @@ def test_whatever_the_path_nothing_outside_is_opened(trap: Path, path: str) -> N
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY_PATH)
-def test_whatever_the_path_nothing_outside_is_written(trap: Path, path: str) -> None:
+def test_for_any_path_nothing_outside_is_written(trap: Path, path: str) -> None:
     space = Workspace(trap)
     outside = trap.parent / "outside"
     before = {p: p.stat().st_mtime_ns for p in trap.parent.rglob("*") if not p.is_relative_to(trap)}
@@ -374,7 +374,7 @@ class Swapper(threading.Thread):
             os.rename(name, inside)
             try:
                 os.rename(link, name)
-            except OSError:  # the one who writes made a folder of this name meanwhile
+            except OSError:  # the one who writes made a folder of this name since
                 self.restore(inside, name)
                 continue
             os.rename(name, link)
@@ -391,7 +391,7 @@ class Swapper(threading.Thread):
 
 
 @pytest.mark.parametrize("create", [False, True])
-def test_a_folder_that_becomes_a_link_meanwhile(root: Path, create: bool) -> None:
+def test_a_folder_that_becomes_a_link_in_between(root: Path, create: bool) -> None:
     outside = root.parent / "outside"
     (root / "name").mkdir()
     (root / "name" / "secret.txt").write_text("inside")
@@ -604,7 +604,7 @@ class TestEdit:
         assert again.result == first.result
         assert (root / "a").read_text() == "aa"
 
-    async def test_a_file_that_somebody_else_changed_meanwhile(self, root: Path) -> None:
+    async def test_a_file_that_another_program_has_changed_since(self, root: Path) -> None:
         given = {"path": "a", "old": "a", "new": "aa"}
         (root / "a").write_text("a")
         first = await run_tool(TOOLS["edit_file"], given, workspace=root)

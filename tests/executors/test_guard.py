@@ -120,7 +120,7 @@ async def test_a_denial_names_why(tmp_path: Path) -> None:
         "a person denied do (asked: no rule allows this without approval, default)",
         retryable=False,
     )
-    # Who retries the task is asked once more, not told no for ever.
+    # A person who retries the task is asked again, not refused for ever.
     retried = await attempt(doing, DO, own, {}, workspace=tmp_path, steps=denied.steps)
     assert asked(retried).key != asked(run).key
     assert doing.seen == []
@@ -211,7 +211,7 @@ async def test_calls_within_an_attempt_are_apart(tmp_path: Path) -> None:
         async def execute(self, context: TaskContext) -> Outcome:
             for number in "12":
                 inner = context.inner(f"tool/{number}", {"x": 1})
-                # Also where the registry hands out guarded executors: asked once, not twice.
+                # Also where the registry returns guarded executors: asked once, not twice.
                 guarded = Guarded(doing, DO, own)
                 await own.call(guarded, inner, DO, proposed=True, tainted=True)
             return TaskCompleted(len(doing.seen))
@@ -224,7 +224,7 @@ async def test_calls_within_an_attempt_are_apart(tmp_path: Path) -> None:
     assert len(doing.seen) == 1
 
 
-async def test_a_call_that_asks_something_itself_goes_on_by_its_approval(tmp_path: Path) -> None:
+async def test_a_call_that_that_asks_something_continues_by_its_approval(tmp_path: Path) -> None:
     """As an MCP server does that needs more input (MCP's input_required)."""
     own, done = guard(tmp_path), []
 

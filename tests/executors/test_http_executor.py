@@ -303,7 +303,7 @@ class TestFailures:
         assert len(heard) == (most > 0.0)
         assert all(least <= seconds <= most for seconds in heard)
 
-    async def test_nobody_listens(self) -> None:
+    async def test_nothing_listens(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]

@@ -153,7 +153,7 @@ class TestResults:
             max_size=4,
         )
     )
-    def test_whatever_the_blocks_there_is_a_result(self, blocks: list[dict[str, Any]]) -> None:
+    def test_for_any_blocks_there_is_a_result(self, blocks: list[dict[str, Any]]) -> None:
         ran = asyncio.run(call(FakeServer(Answered(blocks))))
         assert isinstance(ran.outcome, TaskCompleted)
 
@@ -219,7 +219,7 @@ class TestFaults:
 
 
 class TestQuestions:
-    async def test_one_question_per_field_and_the_call_goes_on(self) -> None:
+    async def test_one_question_per_field_and_the_call_continues(self) -> None:
         fields = {
             "size": {"type": "string", "enum": ["small", "large"], "description": "How big"},
             "count": {"type": "integer", "minimum": 1},
@@ -344,7 +344,7 @@ class TestQuestions:
             max_leaves=12,
         )
     )
-    def test_whatever_the_form_it_is_asked_or_refused(self, params: Any) -> None:
+    def test_in_any_form_it_is_asked_or_refused(self, params: Any) -> None:
         request = {"method": "elicitation/create", "params": params}
         try:
             found = elicitations("shop", {"a": request})

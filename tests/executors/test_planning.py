@@ -185,7 +185,7 @@ async def test_faults_to_the_end_lead_to_the_text_drafter() -> None:
     assert "still has faults after 4 rounds" in run.result["warnings"][0]
 
 
-async def test_a_model_that_nobody_knows_is_no_dead_end() -> None:
+async def test_an_unknown_model_is_not_a_dead_end() -> None:
     def models(name: str) -> Model:
         raise ConfigurationError(f"there is no model {name!r}")
 
@@ -276,7 +276,9 @@ async def history(app: App, *types: type) -> list[Any]:
     return [event for event in events if isinstance(event, types)]
 
 
-async def test_a_draft_that_waits_for_approval_is_told_once(tmp_path: Path, until: Until) -> None:
+async def test_a_draft_that_waits_for_approval_is_reported_once(
+    tmp_path: Path, until: Until
+) -> None:
     """When the model has written it all; also to those who hear of it later."""
     found: list[str] = []
 
@@ -433,7 +435,7 @@ async def test_a_crash_before_the_last_word_decides_nothing_twice(drafter: str) 
     assert [t.status.value for t in scenario.handler.state.tasks.values()] == ["running"] * 2
 
 
-async def test_a_crash_before_the_last_word_of_planning_anew(tmp_path: Path) -> None:
+async def test_a_crash_before_the_last_word_of_planning_again(tmp_path: Path) -> None:
     second = text_of(echo("new", "a"), echo("last", "new"))
     async with planning_app(tmp_path, ScriptedModel([FIRST, second])) as app:
         await failed_plan(app)
@@ -520,7 +522,7 @@ async def test_cancelling_the_plan_stops_the_planning(tmp_path: Path, until: Unt
     assert view.task(1).status is TaskStatus.Cancelled
 
 
-# --- planning anew ---
+# --- planning again ---
 
 
 def fail(label: str, *parents: str) -> dict[str, Any]:
@@ -544,7 +546,7 @@ async def made_anew(app: App) -> PlanView:
 FIRST = text_of(echo("a"), fail("bad", "a"), echo("after", "bad"))
 
 
-async def test_planning_anew_keeps_what_is_finished(tmp_path: Path) -> None:
+async def test_planning_again_keeps_what_is_finished(tmp_path: Path) -> None:
     second = text_of(echo("other", arguments={"argv": ["echo", "$a.stdout"]}), echo("end", "other"))
     model = ScriptedModel([FIRST, second])
     async with planning_app(tmp_path, model) as app:
@@ -577,7 +579,7 @@ async def test_new_tasks_cannot_rest_on_failed_ones(tmp_path: Path) -> None:
     assert "task more, depends_on: it needs task 3, which has failed" in said
 
 
-async def test_planning_anew_that_fails_changes_nothing(tmp_path: Path) -> None:
+async def test_planning_again_that_fails_changes_nothing(tmp_path: Path) -> None:
     wait = {"label": "q", "kind": "clarification", "description": "?"}
     model = ScriptedModel([text_of(wait, echo("b", "q")), ModelUnavailable("away")])
     async with planning_app(tmp_path, model) as app:

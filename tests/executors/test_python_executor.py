@@ -360,7 +360,7 @@ class TestErrors:
 
 
 class TestCancellingItself:
-    """It must end in a report: an attempt that raises CancelledError is one that was cut off, and
+    """It must end in a report: an attempt that raises CancelledError was interrupted, and
     begins again."""
 
     async def test_by_its_own_task(self) -> None:

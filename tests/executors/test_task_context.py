@@ -86,7 +86,7 @@ class TestOnce:
     async def test_sync_functions_do_not_block_the_loop(self, attempt: Any) -> None:
         context, release = attempt.context(), threading.Event()
         step = asyncio.ensure_future(context.once("a", lambda: release.wait(20)))
-        await asyncio.sleep(0)  # the loop goes on while the step waits
+        await asyncio.sleep(0)  # the loop continues while the step waits
         release.set()
         assert await step is True
 

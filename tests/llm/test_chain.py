@@ -50,7 +50,7 @@ async def test_a_rejected_request_goes_no_further() -> None:
     assert second.requests == []
 
 
-async def test_nobody_goes_on_with_anothers_text() -> None:
+async def test_no_model_continues_the_text_of_another() -> None:
     second = model("here", name="b")
     chain = FallbackChain([model(ModelUnavailable("broke off", text="half"), name="a"), second])
     pieces: list[str] = []

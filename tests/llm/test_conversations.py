@@ -33,7 +33,7 @@ async def test_a_list_is_one_conversation_turn_by_turn(tmp_path: Path) -> None:
     assert (await after_a_crash.ask(asked("hi", "one", "go on"))).text == "two"
 
 
-async def test_conversations_are_told_apart_by_how_they_open(tmp_path: Path) -> None:
+async def test_conversations_are_distinguished_by_how_they_open(tmp_path: Path) -> None:
     model = script(
         tmp_path,
         [
@@ -92,11 +92,11 @@ async def test_it_streams(tmp_path: Path) -> None:
         ([{"replies": ["x"], "if": "y"}], "unknown field `if`"),
     ],
 )
-def test_a_broken_script_is_told(tmp_path: Path, content: Any, message: str) -> None:
+def test_a_broken_script_is_reported(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         script(tmp_path, content)
 
 
-def test_a_missing_script_is_told() -> None:
+def test_a_missing_script_is_reported() -> None:
     with pytest.raises(ConfigurationError, match=r"No such file or directory: nowhere\.json"):
         open_script("scripted:nowhere.json")

@@ -1,4 +1,4 @@
-"""The marks around text that no one vouches for."""
+"""The marks around untrusted text."""
 
 from __future__ import annotations
 

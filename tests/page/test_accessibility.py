@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 from testbed.browser import PATIENCE_MS, Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 COMMAND = {"tool": "shell", "arguments": {"argv": ["true"]}}
 PARAMETERS = """---

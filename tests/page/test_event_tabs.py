@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 from testbed.browser import Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
-
 
 @pytest.mark.soak
 def test_eight_tabs_share_one_stream(site: Site, context: Any, page: Any, watched: Watched) -> None:
@@ -43,7 +41,7 @@ def test_eight_tabs_share_one_stream(site: Site, context: Any, page: Any, watche
 
 
 @pytest.mark.crash
-def test_it_goes_on_after_the_service_was_killed(page: Any, site: Site, watched: Watched) -> None:
+def test_it_continues_after_the_service_was_killed(page: Any, site: Site, watched: Watched) -> None:
     watched.expected = ("net::ERR_",)
     plan_id = site.submit("# Killed\n\n1. One? {#one}\n2. Two? {#two}")
     page.goto(f"{site.address}/plans/{plan_id}")

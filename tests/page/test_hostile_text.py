@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
 COMMAND = {"tool": "shell", "arguments": {"argv": ["true"]}}
 ELSEWHERE = "//attacker.example/x"
 TAGS = ["img", "svg", "iframe", "object", "embed", "video", "audio", "body", "input", "details"]

@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
 STEP = {"tool": "shell", "arguments": {"argv": ["true"]}}
 TASKS = 5_000
 

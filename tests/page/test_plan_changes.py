@@ -13,8 +13,6 @@ from playwright.sync_api import expect
 from testbed.browser import Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
-
 
 def change(page: Any, what: str) -> Any:
     """The form of one change."""
@@ -56,7 +54,7 @@ def test_revise(page: Any, site: Site, watched: Watched) -> None:
 
 
 def test_a_large_whole_number_is_shown_and_sent_back_as_it_is(page: Any, site: Site) -> None:
-    large = 9007199254740993  # 2^53 + 1, which is no number of JavaScript
+    large = 9007199254740993  # 2^53 + 1, which is not a number of JavaScript
     draft = {
         "title": "Large",
         "tasks": [{"description": "Note", "tool": "note", "arguments": {"number": large}}],

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from testbed.browser import Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -38,6 +36,9 @@ def test_a_schedule_is_run_paused_and_unpaused(page: Any, site: Site, watched: W
     page.get_by_role("button", name="Run now nightly").click()
     last = page.get_by_role("list", name="Last plans of nightly")
     expect(last.get_by_role("listitem")).to_contain_text(["awaiting answer nightly-run-1"])
+    expect(nightly).to_contain_text(
+        "Held up by nightly-run-1: occurrences are left out until it ends."
+    )
     page.get_by_role("button", name="Run now nightly").click()
     expect(nightly.get_by_role("alert")).to_contain_text("has not ended")
     site.ask("POST", "/v1/plans/nightly-run-1/answer", {"task": "1", "answer": "yes"})
@@ -50,6 +51,8 @@ def test_a_schedule_is_run_paused_and_unpaused(page: Any, site: Site, watched: W
     expect(nightly.locator(".schedule-times")).to_contain_text("next")
     last.get_by_role("link", name="nightly-run-1").click()
     expect(page.locator("main.plan")).to_contain_text("Ask")
+    occurrence = site.ask("GET", "/v1/plans/nightly-run-1")["occurrence"]
+    expect(page.locator(".plan-facts")).to_contain_text(f"for {occurrence}")
 
 
 def test_limits_are_shown_with_their_use_and_opened(page: Any, site: Site) -> None:

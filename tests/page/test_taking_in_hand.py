@@ -1,17 +1,15 @@
-"""People take plans in hand on the page: pauses, tasks done by hand, signals, tags, parameters."""
+"""People decide about plans on the page: pauses, tasks done by hand, signals, tags, parameters."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from testbed.browser import Watched
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
 RELEASE = """# Release
 
 1. Which? {#which}

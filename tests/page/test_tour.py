@@ -22,7 +22,6 @@ def test_the_pictures_are_small_and_all_shown() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.xdist_group("page")
 def test_the_tour_can_be_drawn(
     browser: Any, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

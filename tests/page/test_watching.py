@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import pytest
 from playwright.sync_api import expect
 
 from testbed.site import Site
 
-pytestmark = pytest.mark.xdist_group("page")
 STEP: dict[str, Any] = {"tool": "shell", "effect": "safe", "arguments": {"argv": ["true"]}}
 
 

@@ -83,7 +83,7 @@ def change(task_id: int, text: str, by: str = "") -> ChangeAnswer:
 
 
 def play(plan: Plan, *commands: Command, now: float = 0.0) -> Plan:
-    """Each command with what follows from it by itself."""
+    """Each command with what follows from it automatically."""
     for command in commands:
         plan.when(command).follow_up(now)
     return plan

@@ -68,7 +68,7 @@ def test_tasks_side_by_side_share_the_budget() -> None:
     assert plan.handler.state.questions[2].partial == "so far"
 
 
-def test_a_larger_budget_lets_go_on_what_waits_for_it() -> None:
+def test_a_larger_budget_lets_continue_what_waits_for_it() -> None:
     plan = running(work(1), work(2), budget=Budget(tokens=10, cost=1.0))
     play(plan, report(1, StepBegun("a", reserve=HALF)), report(2, NeedsClarification("Which?")))
     plan.when(AddBudget(Budget(tokens=90), "ada")).then(

@@ -1,4 +1,4 @@
-"""A changed answer, and an attempt that rests on the old one and is still running."""
+"""A changed answer, and an attempt that depends on the old one and is still running."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RETRIES = RetryPolicy(attempts=5)
 
 
 def deploying(**fields: object) -> Plan:
-    """1 asks, 2 deploys what was answered and is running, 3 rests on the deployment."""
+    """1 asks, 2 deploys what was answered and is running, 3 depends on the deployment."""
     plan = running(ask(1), work(2, 1, retry=RETRIES, **fields), tool(3, 2, url="$2"))
     return play(plan, answer(1, "a"))
 
@@ -130,14 +130,14 @@ def test_what_has_ended_is_reset_at_once_beside_what_is_running() -> None:
     assert plan.handler.state.tasks[4].attempt == 2
 
 
-def test_the_answer_changes_again_meanwhile() -> None:
+def test_the_answer_changes_again_in_between() -> None:
     plan = play(deploying(), change(1, "b"), change(1, "c"))
     plan.then(ClarificationReceived(1, "c"))
     play(plan, done(2, "old"))
     plan.then(TaskStatusUpdated, TasksReset, TaskDispatched(2, 2))
 
 
-def test_the_plan_is_cancelled_meanwhile() -> None:
+def test_the_plan_is_cancelled_in_between() -> None:
     plan = play(deploying(), change(1, "b"), CancelPlan("enough"))
     assert plan_status(plan) == "cancelling"
     play(plan, done(2, "old"))
@@ -154,7 +154,7 @@ def test_an_answer_that_is_changed_after_the_cancellation_counts() -> None:
     assert plan_status(plan) == "running"
 
 
-def test_the_task_is_cancelled_meanwhile() -> None:
+def test_the_task_is_cancelled_in_between() -> None:
     plan = play(deploying(), change(1, "b"), CancelTask(2, reason="enough"), done(2, "old"))
     assert statuses(plan) == {1: "completed", 2: "cancelled", 3: "skipped"}
     assert plan.events[0].result == "old"
@@ -174,7 +174,7 @@ def test_a_revision_keeps_the_outdated_task() -> None:
     assert plan.handler.state.tasks[2].attempt == 2
 
 
-def test_a_parent_that_failed_meanwhile_keeps_it_from_running_again() -> None:
+def test_a_parent_that_failed_since_keeps_it_from_running_again() -> None:
     plan = running(ask(1), work(2, 1), work(3, 1), work(4, 2, 3), work(5, 4))
     play(plan, answer(1, "a"), done(2), done(3), change(1, "b"), failed(2))
     play(plan, done(4), done(3))

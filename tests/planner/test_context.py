@@ -61,7 +61,7 @@ def test_a_summary_that_is_given_counts() -> None:
     assert plan.handler.state.context_summary == "better"
 
 
-def test_compaction_follows_by_itself_when_the_budget_is_passed_and_ends() -> None:
+def test_compaction_follows_on_its_own_when_the_budget_is_passed_and_ends() -> None:
     plan = running(work(1), work(2), work(3), token_budget=200)
     play(plan, done(1, "x" * 400))
     assert not any(isinstance(e, ContextCompacted) for e in plan.history)
@@ -93,7 +93,7 @@ def test_a_summary_that_is_too_long_keeps_its_end() -> None:
     assert estimate_tokens(summary) == 16
 
 
-def test_a_task_that_ran_again_stands_once_with_its_new_result() -> None:
+def test_a_task_that_ran_again_is_listed_once_with_its_new_result() -> None:
     plan = play(running(ask(1), work(2, 1), work(3)), answer(1, "a"), done(2, "old"))
     plan.when(change(1, "b"))
     assert "old" not in render_context(plan.handler.state)
@@ -146,7 +146,7 @@ def test_answers_to_what_a_task_asked_stand_in_the_context() -> None:
     assert "Task 1 asked 'Which port?': 8080" in render_context(plan.handler.state)
 
 
-def test_constraints_and_cancellation_are_told() -> None:
+def test_constraints_and_cancellation_are_reported() -> None:
     plan = running(work(1), system_prompt="Prices are in euro.", budget=Budget(tokens=9, calls=2))
     text = render_context(plan.handler.state)
     assert "Standing instructions: Prices are in euro." in text

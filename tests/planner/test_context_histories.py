@@ -1,4 +1,4 @@
-"""Whatever happens to a plan: its context fits, has goal and answers, and nothing stale."""
+"""Of any plan the context fits, has goal and answers, and nothing stale."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_a_reference_to_a_missing_field_fails_the_task_and_skips_what_follows() 
     assert "no field 'name'" in str(plan.handler.state.tasks[2].error)
 
 
-def test_a_missing_field_lets_dependents_go_on_where_the_task_says_so() -> None:
+def test_a_missing_field_lets_dependents_continue_where_the_task_says_so() -> None:
     spec = tool(2, 1, text="$1.name")
     lenient = type(spec)(
         id=2, description="x", tool=spec.tool, depends_on=(1,), on_failure="continue"
@@ -130,7 +130,7 @@ def test_continuing_again_changes_nothing() -> None:
     assert plan.handler.outlook().due_at is None
 
 
-def test_a_plan_waits_for_a_person_only_when_nothing_else_goes_on() -> None:
+def test_a_plan_waits_for_a_person_only_when_nothing_else_continues() -> None:
     plan = running(ask(1), work(2), work(3, 2))
     assert plan_status(plan) == "running"
     assert plan_status(play(plan, done(2))) == "running"

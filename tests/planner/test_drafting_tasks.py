@@ -1,4 +1,4 @@
-"""Plans in which a model plans: drafting tasks, what they propose, and planning anew."""
+"""Plans in which a model plans: drafting tasks, what they propose, and planning again."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_the_budget_bounds_the_tasks_that_a_model_proposes() -> None:
     assert "2 tasks of 2 tasks used" in plan.handler.state.questions[1].question
 
 
-def test_planning_anew_keeps_what_has_started_and_waits_for_approval() -> None:
+def test_planning_again_keeps_what_has_started_and_waits_for_approval() -> None:
     plan = running(work(1), work(2, 1), work(3, 2), model="scripted:x")
     play(plan, done(1), failed(2, retryable=False))
     assert plan_status(plan) == "failed"
@@ -128,7 +128,7 @@ def test_planning_anew_keeps_what_has_started_and_waits_for_approval() -> None:
     assert statuses(plan)[1] == statuses(plan)[5] == "completed"
 
 
-def test_planning_anew_replaces_what_has_not_started() -> None:
+def test_planning_again_replaces_what_has_not_started() -> None:
     plan = running(work(1), work(2, 1), work(3, 2), model="scripted:x")
     play(plan, Replan("better"))
     plan.when(report(4, TasksProposed((work(5, 1, proposed=True),), replace=True))).then(
@@ -139,7 +139,7 @@ def test_planning_anew_replaces_what_has_not_started() -> None:
     assert statuses(plan)[5] == "planned"
 
 
-def test_planning_anew_needs_a_model() -> None:
+def test_planning_again_needs_a_model() -> None:
     plan = running(work(1))
     plan.when(Replan()).then_rejected("no model")
 
@@ -151,7 +151,7 @@ def test_a_drafting_task_has_paid_steps_before_the_approval() -> None:
     assert plan_status(plan) == "awaiting_answer"
 
 
-def test_what_is_planned_anew_does_not_make_the_plan_fail_any_more() -> None:
+def test_what_is_planned_again_does_not_make_the_plan_fail_any_more() -> None:
     plan = running(work(1), work(2, 1), work(3, 2), model="scripted:x")
     play(plan, done(1), failed(2, retryable=False), Replan("another way"))
     plan.when(report(4, TasksProposed((work(5, 1, proposed=True),), replace=True)))

@@ -197,7 +197,7 @@ def plans(draw: st.DrawFn, first: int = 1, known: tuple[int, ...] = ()) -> tuple
 
 
 def runs(task: Task) -> bool:
-    """Whether an attempt of it is under way. A map has none; its items have, and of waits only
+    """Whether an attempt of it runs. A map has none; its items have, and of waits only
     those for a sub-plan."""
     under_way = task.status is S.Running and task.spec.for_each is None
     return under_way and (task.runs_plan or not task.waits)
@@ -224,7 +224,7 @@ def redoes(command: c.Command, events: list[Event]) -> bool:
 
 
 class PlannerMachine(RuleBasedStateMachine):
-    """Does what the dispatcher does: decide, apply, then whatever follows by itself."""
+    """Does what the dispatcher does: decide, apply, then all that follows automatically."""
 
     def __init__(self) -> None:
         super().__init__()

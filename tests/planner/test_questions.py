@@ -84,7 +84,7 @@ def test_the_same_answer_again_changes_nothing_and_another_one_is_rejected() -> 
     plan.when(answer(1, "no")).then_rejected("it is completed; change the answer")
 
 
-def test_an_answer_to_what_nobody_asked_is_rejected() -> None:
+def test_an_answer_without_a_question_is_rejected() -> None:
     plan = running(work(1), ask(2, 1))
     plan.when(answer(1, "yes")).then_rejected(
         "task 1 has no open question; it is queued or running"
@@ -136,7 +136,7 @@ def test_the_earliest_deadline_is_due_first() -> None:
 # --- executors that ask ------------------------------------------------------------------------
 
 
-def test_an_executor_asks_and_goes_on_with_the_answers() -> None:
+def test_an_executor_asks_and_continues_with_the_answers() -> None:
     plan = running(work(1), work(2, 1))
     plan.when(report(1, NeedsClarification("which?", ("a", "b")), attempt=1))
     plan.then(ClarificationRequested(1, "which?", ("a", "b"), then="resume"))
@@ -156,7 +156,7 @@ def test_an_executors_question_may_be_the_whole_task() -> None:
     assert plan.handler.state.tasks[2].arguments == {"text": "done that"}
 
 
-def test_an_executors_default_lets_it_go_on() -> None:
+def test_an_executors_default_lets_it_continue() -> None:
     plan = running(work(1))
     plan.when(report(1, NeedsClarification("which?", default="a", deadline=5.0), now=10.0))
     plan.when(Continue(15.0)).then(ClarificationReceived(1, "a", "deadline", "resume"))
@@ -283,7 +283,7 @@ def test_in_an_older_log_the_answer_is_the_result() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"result": None}, {"result": [1]}])
-def test_a_null_result_and_none_are_told_apart_in_the_log(given: dict[str, object]) -> None:
+def test_a_null_result_and_none_are_distinguished_in_the_log(given: dict[str, object]) -> None:
     event = ClarificationReceived(1, "done", **given)  # type: ignore[arg-type]
     data = msgspec.json.encode(event)
     assert msgspec.json.decode(data, type=ClarificationReceived) == event

@@ -84,7 +84,7 @@ def test_commands_and_states_that_were_written_down_decide_in_the_same_way(
             planner.apply(event)
 
 
-# What is decided must not rest on how Python happens to order a set of texts, or on addresses.
+# What is decided must not depend on how Python happens to order a set of texts, or on addresses.
 AGAIN = """
 import sys, msgspec
 from planfold.errors import CommandRejected

@@ -223,7 +223,8 @@ ASK = TaskSpec(id=3, description="Which?", kind=NodeKind.Clarification, prompt=P
 PLAN_OF_THREE = c.Initialize(
     "plan", (work(1), work(2, 3), ASK), config=PlannerConfig(model="m"), approved_by="me"
 )
-NO_TRACE = {c.RetryTask, c.CancelTask}  # small, so that they are recorded, but for a long reason
+# Small, so that they are recorded, except with a long reason.
+NO_TRACE = {c.RetryTask, c.CancelTask}
 SENT_BY_THE_DISPATCHER = {c.Continue}
 
 PLAN_OF_A_WAIT = c.Initialize(

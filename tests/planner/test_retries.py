@@ -54,7 +54,7 @@ def test_the_delay_is_never_longer_than_the_cap(
     assert 0 <= retry_delay(policy, failures, jitter) <= policy.cap
 
 
-# --- retries by themselves ---------------------------------------------------------------------
+# --- automatic retries -------------------------------------------------------------------------
 
 
 def test_a_failure_schedules_the_next_attempt() -> None:
@@ -81,7 +81,7 @@ def test_the_attempts_are_exhausted_after_the_last() -> None:
     assert statuses(plan) == {1: "failed", 2: "skipped"}
 
 
-def test_a_failure_that_no_retry_mends_is_the_last() -> None:
+def test_a_failure_that_no_retry_fixes_is_the_last() -> None:
     plan = running(work(1, retry=POLICY)).when(failed(1, retryable=False))
     plan.then(TaskStatusUpdated(1, TaskStatus.Failed, error="boom"))
 

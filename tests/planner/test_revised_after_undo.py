@@ -1,4 +1,4 @@
-"""A plan that was undone is revised, retried and forked: undo tasks are no tasks of its author."""
+"""A plan that was undone is revised, retried and forked: undo tasks are not tasks of its author."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_the_same_revision_again_changes_nothing_but_may_approve() -> None:
     plan.when(RevisePlan((work(3),), "me")).then_nothing()
 
 
-def test_what_runs_goes_on_during_a_revision() -> None:
+def test_what_runs_continues_during_a_revision() -> None:
     plan = play(running(work(1), work(2, 1)), RevisePlan((work(2, 1), work(3, 1))), done(1))
     assert statuses(plan) == {1: "completed", 2: "planned", 3: "planned"}
     play(plan, ApprovePlan(plan.handler.state.revision_hash))
@@ -104,7 +104,7 @@ def test_a_revision_cannot_build_on_what_failed() -> None:
     assert statuses(plan)[4] == "running"
 
 
-def test_a_plan_that_had_ended_goes_on_with_a_revision() -> None:
+def test_a_plan_that_had_ended_continues_with_a_revision() -> None:
     plan = play(running(work(1)), done(1), RevisePlan((work(2, 1),), "me"))
     assert plan_status(plan) == "running"
     play(plan, done(2))
@@ -122,7 +122,7 @@ def test_a_cancelled_plan_is_not_revised() -> None:
 
 
 def test_a_task_that_started_keeps_the_parents_it_waits_for() -> None:
-    """After a changed answer a task that ran stands planned again, below a question that does
+    """After a changed answer a task that ran is planned again, below a question that does
     not count as started: replacing the question must not lose the dependency."""
     plan = running(ask(1), ask(2, 1), work(3, 2), max_parallel=1)
     play(plan, answer(1, "a"), answer(2, "x"), done(3))

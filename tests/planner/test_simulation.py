@@ -91,7 +91,7 @@ def test_an_answer_after_the_deadline_comes_too_late() -> None:
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=15, deadline=None)
-def test_it_ends_whatever_has_happened(seed: int) -> None:
+def test_it_ends_in_any_case(seed: int) -> None:
     log = log_of(seed)
     for plan_id in ("p0", "p1", "p2"):
         timeline = Timeline(plan_id)

@@ -23,7 +23,7 @@ from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import Link, PlanStatus, RetryPolicy, Task, TaskStatus, Wait
 
 
-def test_a_restored_planner_goes_on_as_if_nothing_had_happened() -> None:
+def test_a_restored_planner_continues_as_if_nothing_had_happened() -> None:
     attached = work(1, retry=RetryPolicy(attempts=2), attachments=(Link("https://x.org"),))
     plan = running(attached, ask(2, default="d", deadline=9.0), tool(3, 2, x="$2"), work(4))
     play(plan, failed(1, now=1.0), report(4, StepCompleted("k", [1])), now=1.0)
@@ -149,7 +149,7 @@ def test_two_readers_of_a_snapshot_get_the_same_tasks() -> None:
     assert one[1] is other[1]
 
 
-def test_a_stored_plan_is_told_that_it_waits_for_an_answer() -> None:
+def test_a_stored_plan_reports_that_it_waits_for_an_answer() -> None:
     plan = running(ask(1), work(2, 1), work(3, 2))
     stored = StoredPlan.restore(plan.handler.snapshot())
     assert stored is not None
@@ -182,7 +182,7 @@ def test_waits_take_no_slot_of_a_stored_plan() -> None:
     assert stored.state.status is plan.handler.state.status is PlanStatus.Paused
 
 
-def test_a_stored_plan_is_told_that_it_is_paused_at_a_break_point() -> None:
+def test_a_stored_plan_reports_that_it_is_paused_at_a_break_point() -> None:
     plan = running(work(1), work(2, 1))
     play(plan, PausePlan((2,)), done(1))
     stored = StoredPlan.restore(plan.handler.snapshot())

@@ -1,4 +1,4 @@
-"""Sub-plans in the planner: what a task that runs a plan does, and what that plan tells it."""
+"""Sub-plans in the planner: what a task that runs a plan does, and what that plan reports to it."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_map_runs_a_plan_for_each_element() -> None:
     state = plan.handler.state
     assert carried(plan) == items
     assert [state.tasks[i].arguments for i in items] == [{"v": "a"}, {"v": "b"}, {"v": "c"}]
-    assert state.tasks[items[0]].spec.wait == Wait(plan={})  # not once more for each item
+    assert state.tasks[items[0]].spec.wait == Wait(plan={})  # not repeated for each item
     assert draft_of_sub_plan(state, state.tasks[items[0]]) == DRAFT
     assert sub_plan_id("p", state.tasks[items[1]]) == "p.1-1"
     play(plan, *(done(i, place, attempt=1) for place, i in enumerate(items)))

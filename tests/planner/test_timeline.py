@@ -1,4 +1,4 @@
-"""Timelines: what tasks waited for adds up, whatever happens to a plan."""
+"""Timelines: what tasks waited for adds up in any plan."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ BECOMES = {row[0]: row[1:] for row in OUTCOMES[2:]}
 
 
 def cases(row: list[str], run_if: RunIf) -> Iterator[tuple[tuple[str, ...], str | None, str]]:
-    """How the parents end, the condition, and what becomes of the task, for one cell."""
+    """How the parents end, the condition, and the outcome of the task, for one cell."""
     kinds = [] if row[0] == "nothing" else row[0].split(", ")
     becomes = BECOMES[row[CELLS[0].index(run_if)]]
     for ends in itertools.product(*(REALISED[kind] for kind in kinds)):

@@ -1,5 +1,5 @@
 """An MCP server in thirty lines, without any library: it starts in no time, speaks the protocol as
-it was in 2025, and dies when it is told to. ``python bare_server.py FOLDER``"""
+it was in 2025, and dies on request. ``python bare_server.py FOLDER``"""
 
 import json
 import os

@@ -4,7 +4,7 @@ import json
 import sys
 
 MANY = 1_500
-ANSWERS = {  # what stands in the place of the result, byte for byte
+ANSWERS = {  # what replaces the result, byte for byte
     "hologram": (
         b'{"content": [{"type": "text", "text": "it is done"}, {"type": "hologram", "data": 1}]}'
     ),

@@ -42,10 +42,7 @@ sys.path.insert(0, str(HERE))
 
 import tool_server  # noqa: E402
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("mcp"),  # its servers take a second to start
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 CANARY = "canary-4711-value"
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/", "OPENAI_API_KEY": "x", "EXTRA": "1", "ODD": "2"}
 
@@ -168,7 +165,7 @@ class TestTools:
         assert "$comment" not in odd.tool.parameters
         assert len([name for name in stdio.tools if "__nnnn" in name]) == 2
 
-    async def test_what_is_left_out_is_told(self, stdio: Shared) -> None:
+    async def test_what_is_left_out_is_reported(self, stdio: Shared) -> None:
         assert "own__huge" not in stdio.tools
         assert "own__deep" not in stdio.tools
         told = "\n".join(stdio.servers.warnings)
@@ -309,7 +306,7 @@ class TestQuestions:
             assert "\x1b" not in ran.outcome.question
             steps = {**ran.steps, str(ran.outcome.key): answer}
         assert (await shared.call("ask", steps=steps)).result == {"sure": "accept"}
-        # Three calls, whatever the number of attempts; each with the state it was given.
+        # Three calls, for any number of attempts; each with the state it was given.
         assert shared.notes()[before:] == ["ask None", "ask order-17", "ask sure-17"]
 
     async def test_what_servers_are_not_given(self, stdio: Shared) -> None:
@@ -325,7 +322,7 @@ class TestQuestions:
 
 
 class TestPlans:
-    async def test_a_plan_waits_for_the_answers_and_goes_on_with_the_call(
+    async def test_a_plan_waits_for_the_answers_and_continues_with_the_call(
         self, web: tuple[Web, Shared], tmp_path: Path
     ) -> None:
         settings = Settings(

@@ -1,4 +1,4 @@
-"""Tool servers that nobody here wrote, from PyPI, as tools of a plan, with a real app."""
+"""Tool servers by others, from PyPI, as tools of a plan, with a real app."""
 
 from __future__ import annotations
 

@@ -21,8 +21,6 @@ from planfold.planner.budget import Spend
 from planfold.tools.tool import Toolbox
 from testbed.model_server import Fault, ModelServer, Reply
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 LOOK = ToolSchema(
     "look",
     "looks somewhere",
@@ -210,7 +208,7 @@ async def test_an_answer_that_reaches_its_bound(vendor: str, streamed: bool) -> 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("vendor", VENDORS)
-async def test_malformed_arguments_are_told_and_can_be_sent_back(
+async def test_malformed_arguments_are_reported_and_can_be_sent_back(
     vendor: str, streamed: bool
 ) -> None:
     call = ToolRequest("call_1", "look", malformed="{where: under}")

@@ -13,8 +13,6 @@ pytest.importorskip("pydantic_ai", reason="needs the extra llm")
 
 from planfold.providers.conversation import is_closed, json_in, opened
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
 VALUES = st.recursive(
     LEAVES,

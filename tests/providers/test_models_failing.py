@@ -20,8 +20,6 @@ from planfold.providers.models import open_models
 from testbed.model_server import Fault, Reply
 from testbed.model_wire import WIRES
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 WAYS = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 BOTH = pytest.mark.parametrize("vendor", VENDORS)
 LONG = "a long answer that breaks off in the middle of its way to the reader"
@@ -96,7 +94,7 @@ async def test_an_error_event_before_the_text_passes_too(vendor: str) -> None:
 @WAYS
 @BOTH
 async def test_tries_are_counted_once(vendor: str, streamed: bool) -> None:
-    """The vendors' libraries try again by themselves too; theirs is off."""
+    """The vendors' libraries also retry; that is switched off."""
     async with served(vendor, lambda _: Fault(500, message="boom"), retries=2) as (model, server):
         with pytest.raises(ModelUnavailable, match="m: status 500: boom"):
             await model.ask(asked("go"), on_text=receiver(streamed, []))
@@ -199,8 +197,8 @@ async def test_the_key_is_in_no_message(vendor: str) -> None:
 
 
 @BOTH
-async def test_nobody_is_there(vendor: str) -> None:
-    with socket.socket() as reserved:  # bound, but nobody listens
+async def test_no_person_is_there(vendor: str) -> None:
+    with socket.socket() as reserved:  # bound, but no process listens
         reserved.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{reserved.getsockname()[1]}/v1"
         models = open_models(

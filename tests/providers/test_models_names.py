@@ -18,8 +18,6 @@ from planfold.llm.endpoint import ModelEndpoint
 from planfold.llm.model import Message, Request
 from planfold.providers.models import open_models
 
-pytestmark = pytest.mark.xdist_group("vendors")  # what it sets up is dear
-
 KEYS = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY": "sk-2", "OWN": "sk-3"}
 
 
@@ -34,7 +32,7 @@ KEYS = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY": "sk-2", "OWN": "sk-3"}
         ("broken", r"\[models.broken\].*'gpt-5' is not VENDOR:MODEL"),
     ],
 )
-async def test_an_unknown_name_is_told(name: str, message: str) -> None:
+async def test_an_unknown_name_is_reported(name: str, message: str) -> None:
     pytest.importorskip("pydantic_ai", reason="needs the extra llm")
     endpoints = {
         "fast": ModelEndpoint("openai:gpt-5"),

@@ -27,8 +27,8 @@ def each_database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """``await until(check)``: go on once ``check()`` is true, at the latest after 20 s; it may be
-    a coroutine function."""
+    """``await until(check)``: continue once ``check()`` is true, after 20 s at the latest; it
+    may be a coroutine function."""
 
     async def wait(check: Callable[[], object]) -> None:
         async with asyncio.timeout(PATIENCE_S):

@@ -66,5 +66,5 @@ def processing(function: Callable[[TaskContext], Awaitable[Outcome]]) -> Executo
 
 
 async def ghost(app: App, owner: str = "ghost") -> None:
-    """Lease all that waits to a worker that has died where nobody can tell."""
+    """Lease all that waits to a worker whose death cannot be noticed."""
     await app.store.queue.claim(owner, 99)

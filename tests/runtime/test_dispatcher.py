@@ -44,7 +44,7 @@ class Added(msgspec.Struct, frozen=True):
 
 
 class Tally(Handler[Add | RoundUp, Added]):
-    """Adds up to a limit; a sum that ends in 5 is rounded up by itself."""
+    """Adds up to a limit; a sum that ends in 5 is rounded up automatically."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -129,6 +129,28 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 # --- batches -----------------------------------------------------------------------------------
+
+
+async def test_a_command_for_a_new_stream_reads_nothing_before_it(bench: Bench) -> None:
+    def unexpected(*_: object) -> Any:
+        raise AssertionError("it looks for a stream that cannot be there")
+
+    load, bench.store.load = bench.store.load, unexpected  # type: ignore[method-assign]
+    assert await bench.add(4, expected_version=0) == [Added(4)]
+    bench.store.load = load  # type: ignore[method-assign]
+    await bench.add_there(3)
+    await bench.add(2)
+    assert [e.event.number for e in await bench.log()] == [4, 3, 2]
+
+
+@pytest.mark.parametrize("number", [4, LIMIT + 1, 0], ids=["events", "refused", "no events"])
+async def test_a_command_for_a_new_stream_is_refused_where_there_is_one(
+    bench: Bench, number: int
+) -> None:
+    await bench.add_there(1)
+    with pytest.raises(Conflict, match="at version 1, not 0"):
+        await bench.add(number, expected_version=0)
+    assert await bench.total() == 1
 
 
 async def test_commands_that_wait_are_decided_in_order_and_committed_together(
@@ -439,7 +461,7 @@ async def test_after_a_conflict_a_stream_is_not_folded_from_its_beginning_again(
             return await load(aggregate_id, after_version=after_version, **rest)
 
         monkeypatch.setattr(store, "load", observed)
-        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell
+        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it did not know
     for _ in range(30):
         await bench.add(2)
         await bench.add_there(2)
@@ -455,7 +477,7 @@ async def test_processes_that_write_to_one_stream_take_turns_after_a_conflict(
     monkeypatch.setattr(stream_lock, "WAIT_S", PATIENCE_S)
     await bench.store.queue.enter(WorkerRecord("worker"))  # makes the folder of the lock
     for store in bench.stores:
-        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it could not tell
+        monkeypatch.setattr(store, "generation", lambda *_: 0)  # as if it did not know
     lost: list[int] = []  # how many of the two knew that the other one writes
 
     def observed(mailbox: Mailbox, commit: Commit, fault: BaseException | None, sent: Any) -> None:

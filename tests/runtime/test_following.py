@@ -43,7 +43,7 @@ async def test_watching_ends_with_the_plan_and_can_begin_anywhere() -> None:
         assert await types(app.watch(PLAN_ID, after=last)) == []
 
 
-async def test_a_plan_that_cannot_be_read_is_told_instead_of_waited_for(tmp_path: Any) -> None:
+async def test_a_plan_that_cannot_be_read_is_reported_instead_of_waited_for(tmp_path: Any) -> None:
     database = f"sqlite:///{tmp_path}/a.db"
     async with planfold.open_app(database, tools=[nothing]) as app:
         await submit(app, task("nothing"))

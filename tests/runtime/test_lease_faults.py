@@ -227,7 +227,7 @@ async def test_an_answer_that_a_proxy_cuts_off_loses_no_task(postgres_database: 
 async def test_a_task_that_never_began_is_released_as_not_started(
     address: str, monkeypatch: pytest.MonkeyPatch, effect: str
 ) -> None:
-    """The database is away between the claim and the look at the plan, and a while after."""
+    """The database cannot be reached from the claim until a while after the look at the plan."""
     work, faults = Work(effect), []
     work.gate.set()
     async with planfold.open_app(address, tools=[work.tool]) as app:

@@ -62,7 +62,7 @@ async def die(app: App, clock: ManualClock, times: int = 1) -> None:
 
 
 def without_locks(app: App) -> None:
-    """As on a file system without locks: only leases tell whether the app's workers live."""
+    """As on a file system without locks: only leases show whether the app's workers live."""
 
     def refuse(*_: object) -> int:
         raise OSError("no locks here")
@@ -170,7 +170,7 @@ async def test_the_result_of_a_lost_lease_is_rejected(
         assert len(await events(quick, "TaskStatusUpdated")) == 2
 
 
-async def test_a_lost_lease_is_noticed_and_its_task_told_to_stop(database: str) -> None:
+async def test_a_lost_lease_is_noticed_and_its_task_asked_to_stop(database: str) -> None:
     begun, told = asyncio.Event(), asyncio.Event()
 
     @planfold.tool(effect="safe")
@@ -206,7 +206,7 @@ def take_over(database: str, owner: str) -> None:
         assert connection.changes() == 1
 
 
-async def test_a_worker_that_cannot_renew_stops_and_blames_nobody(
+async def test_a_worker_that_cannot_renew_stops_and_blames_no_task(
     database: str, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(leases_module, "RENEW_EVERY_S", 0.01)

@@ -121,6 +121,27 @@ async def test_items_that_wait_for_their_turn_wait_for_no_worker_and_their_map_r
     assert figures.queued.summary()["seconds"] == 0
 
 
+async def test_items_that_wait_for_answers_wait_for_a_person(database: str) -> None:
+    clock = ManualClock()
+
+    @planfold.tool(effect="safe")
+    async def people() -> list[str]:
+        return ["ada", "ben"]
+
+    async with planfold.open_app(database, tools=[people], clock=clock) as app:
+        asked = planfold.TaskDraft(description="$item?", kind="clarification", for_each="$1")
+        draft = planfold.PlanDraft(tasks=[task("people"), asked])
+        await app.submit(draft, plan_id=PLAN_ID, approved_by="ada")
+        await app.run(PLAN_ID)
+        for item in ("2[0]", "2[1]"):
+            clock.advance(100)
+            await app.answer(PLAN_ID, item, "yes")
+        await finish(app)
+        ledger = await app.ledger(PLAN_ID)
+    assert entries(ledger) == [(2, "answer", 200)]
+    assert ledger.by_phase == {"answer": 200}
+
+
 async def test_the_time_of_maps_that_run_item_by_item_counts_once(database: str) -> None:
     clock = ManualClock()
 

@@ -1,4 +1,4 @@
-"""Statistics of plans that really run: kept up to date meanwhile, and built again."""
+"""Statistics of plans that really run: kept up to date as they run, and built again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling a process of this machine that has ended from one that nobody can know of."""
+"""Distinguishing a process of this machine that has ended from one that is unknown."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_a_process_of_this_machine_is_seen_to_end() -> None:
 
 
 @pytest.mark.parametrize("where", ["another", "another#0123456789ab", ""])
-def test_of_other_machines_nobody_knows(where: str) -> None:
+def test_of_other_machines_it_is_unknown(where: str) -> None:
     assert not has_ended(where, ended_process())
 
 
-def test_without_a_mark_nobody_is_told_dead(
+def test_without_a_mark_no_process_is_called_dead(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Two containers may have one name and each its own process ids."""

@@ -59,7 +59,7 @@ class Inbox:
 QUESTION = TaskDraft(description="Deploy?", kind="clarification", choices=["yes", "no"])
 
 
-async def test_a_person_is_told_when_needed_and_at_the_end(database: str) -> None:
+async def test_a_person_is_notified_when_needed_and_at_the_end(database: str) -> None:
     inbox = Inbox()
     async with planfold.open_app(database, tools=[works]) as app:
         draft = planfold.PlanDraft(title="Release", tasks=[QUESTION, task("works")])
@@ -122,7 +122,7 @@ async def test_the_line_for_people_does_not_steer_their_terminal(database: str) 
             await app.submit(draft, plan_id=PLAN_ID)
             await inbox.kinds(1)
     (approval,) = inbox.found
-    assert approval.text == "\\x1b[2JRelease\\u202e now waits for approval of 1 tasks"
+    assert approval.text == "\\x1b[2JRelease\\u202e now waits for approval of 1 task"
     assert approval.title == "\x1b[2JRelease\u202e\nnow"
 
 
@@ -140,6 +140,20 @@ async def test_a_plan_that_completed_without_a_task_names_it(database: str) -> N
         "a plan is completed, but 1 task failed: 1. Copy it: Permanent: no such host"
     )
     assert end.errors == ("1. Copy it: Permanent: no such host",)
+
+
+async def test_a_failed_plan_says_how_many_tasks_failed(database: str) -> None:
+    inbox = Inbox()
+    async with (
+        planfold.open_app(database, tools=[fails]) as app,
+        app.log.notify("desk", inbox.deliver, on=["failed"]),
+        app.worker(),
+    ):
+        await submit(app, task("fails", description="Copy it"), task("fails"), task("fails"))
+        await inbox.kinds(1)
+    (end,) = inbox.found
+    assert end.text.endswith(": Permanent: no such host; 2 more tasks failed")
+    assert len(end.errors) == 3
 
 
 async def test_items_are_named_as_people_write_them(database: str) -> None:
@@ -160,6 +174,7 @@ async def test_items_are_named_as_people_write_them(database: str) -> None:
     question, failed = inbox.found
     assert question.command == f"planfold answer {PLAN_ID} '2[0]' TEXT"
     assert "2[0]. Pay 5?: no idea" in failed.errors
+    assert "more task" not in failed.text, "only the item failed, and so its map"
 
 
 async def test_what_was_answered_or_approved_before_is_left_out(database: str) -> None:
@@ -203,7 +218,7 @@ async def test_a_delivery_that_failed_is_tried_again_and_logged(
     assert "desk: event p#5 was not delivered: the desk is closed" in caplog.text
 
 
-async def test_a_fork_that_waits_for_its_approval_is_told(database: str) -> None:
+async def test_a_fork_that_waits_for_its_approval_is_reported(database: str) -> None:
     inbox = Inbox()
     async with planfold.open_app(database) as app, app.log.notify("desk", inbox.deliver):
         await app.submit("1. Run `true` {#a}", plan_id=PLAN_ID, approved_by="ada")
@@ -238,7 +253,7 @@ async def test_old_ends_are_no_news(database: str) -> None:
             assert await inbox.kinds(1) == ["approval"]
 
 
-async def test_a_pause_and_a_break_point_that_is_reached_are_told(database: str) -> None:
+async def test_a_pause_and_a_break_point_that_is_reached_are_reported(database: str) -> None:
     inbox = Inbox()
     tasks = [
         task("works", label="build"),

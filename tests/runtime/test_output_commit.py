@@ -1,4 +1,4 @@
-"""Durable before visible: what may begin before its commit, and what becomes of it when that
+"""Durable before visible: what may begin before its commit, and what happens to it when that
 fails. On both databases."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _no_suspects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Gate:
-    """Stands before the log of an app. While it is shut, appends wait; ``fault`` is raised instead
+    """Wraps the log of an app. While it is shut, appends wait; ``fault`` is raised instead
     of the next one, or after it where ``written``."""
 
     def __init__(self, app: App) -> None:

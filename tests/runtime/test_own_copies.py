@@ -32,7 +32,7 @@ async def spoil(value: Any, context: TaskContext) -> int:
 
 
 class Keeping:
-    """An executor that goes on changing the result that it gave."""
+    """An executor that still changes the result that it gave."""
 
     def __init__(self) -> None:
         self.result: dict[str, Any] = {"seen": (1,), 2: {3}}

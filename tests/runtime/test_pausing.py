@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 import planfold
-from planfold import App, PlanDraft, TaskDraft, TaskStatus
+from planfold import App, PlanDraft, TaskContext, TaskDraft, TaskStatus
 from planfold.executor import Executors
 from planfold.log import events
 from planfold.types import ByHand
@@ -23,6 +25,16 @@ async def step(name: str) -> str:
     if name in GATES:
         await GATES[name].wait()
     return name
+
+
+@planfold.tool(effect="safe")
+async def stoppable(name: str, context: TaskContext) -> str:
+    RAN.append(name)
+    await context.cancelled.wait()
+    for _ in range(50):  # what follows could start now, if it did not wait
+        await asyncio.sleep(0)
+    RAN.append(f"{name} stopped")
+    return "too late"
 
 
 def chain(*names: str) -> PlanDraft:
@@ -90,7 +102,7 @@ async def test_a_run_ends_at_a_pause_and_why_names_it_beside_what_the_plan_waits
 def opened(database: str) -> Any:
     RAN.clear()
     GATES.clear()
-    return planfold.open_app(database, tools=[step], executors=Executors())
+    return planfold.open_app(database, tools=[step, stoppable], executors=Executors())
 
 
 async def test_a_pause_holds_for_several_workers_and_after_a_restart(
@@ -120,13 +132,15 @@ async def test_a_running_attempt_is_stopped_before_what_follows_starts(
     each_database: str, until: Callable[..., Any]
 ) -> None:
     async with opened(each_database) as app:
-        GATES["a"] = asyncio.Event()
-        plan_id = await app.submit(chain("a", "b"), approved_by="ada")
+        draft = chain("a", "b")
+        draft.tasks[0] = replace(draft.tasks[0], tool="stoppable")
+        plan_id = await app.submit(draft, approved_by="ada")
         async with app.worker():
             await until(lambda: RAN == ["a"])
             assert await app.complete(plan_id, "a", "by hand", by="ada", reason="did it")
             plan = await app.result(plan_id)
-        assert (plan.status, plan.task("a").result, RAN) == ("completed", "by hand", ["a", "b"])
+        assert (plan.status, plan.task("a").result) == ("completed", "by hand")
+        assert RAN == ["a", "a stopped", "b"]
         said = ByHand(TaskStatus.Completed, "ada", "did it", "by hand")
         assert plan.task("a").by_hand == said
         log = [x.event for x in await app.log.read()]

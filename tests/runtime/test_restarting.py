@@ -1,4 +1,4 @@
-"""A changed answer stops what rests on the old one before it runs again: with a real worker."""
+"""A changed answer stops what depends on the old one before it runs again: with a real worker."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ async def test_what_waits_is_divided_equally(
     def step_of(name: str) -> Any:
         @planfold.tool(name="step", effect="safe")
         async def step() -> None:
-            """Ends when it is told to."""
+            """Ends on request."""
             runs[name] += 1
             await over.wait()
 
@@ -145,7 +145,7 @@ def share_of(queue: Others, running: int, concurrency: int = 64) -> tuple[WorkSh
     [
         (other(0), 5),
         (other(4), 7),
-        (other(9), None),  # as many, but for one
+        (other(9), None),  # as many, less one
         (other(20), None),
         (other(0, routes=("shell",)), None),
         (other(0, declined=("step",)), None),
@@ -259,7 +259,7 @@ async def test_what_the_others_cannot_run_is_claimed_beside_long_tasks(address: 
 
     @planfold.tool(effect="safe")
     async def long() -> None:
-        """Ends when it is told to."""
+        """Ends on request."""
         nonlocal running
         running += 1
         if running == 4:

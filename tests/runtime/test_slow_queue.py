@@ -1,4 +1,4 @@
-"""A queue that is slow to answer, and what runs meanwhile."""
+"""A queue that is slow to answer, and what runs in that time."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_claim_without_an_answer_does_not_keep_leases_from_being_renewed
 async def test_no_more_runs_at_once_than_concurrency_allows(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commits take free places while a claim for the same places is under way."""
+    """Commits take free places while a claim for the same places is running."""
     begun: list[int] = []
     most = running = 0
 

@@ -33,7 +33,7 @@ async def test_a_process_that_hangs_is_ended(database: str) -> None:
     assert plan.task("do").error == "stalled: no progress for 2 s"
 
 
-async def test_a_process_that_prints_slowly_goes_on(database: str) -> None:
+async def test_a_process_that_prints_slowly_continues(database: str) -> None:
     """It takes longer than the limit in all, and never as long without a line."""
     async with planfold.open_app(database) as app:
         draft = shell(

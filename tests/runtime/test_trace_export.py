@@ -110,7 +110,7 @@ async def test_a_plan_is_sent_when_it_ends_as_it_is_exported(
         assert "secret" not in json.dumps(message)
 
 
-async def test_what_ended_before_and_while_nobody_listened_is_sent_once(
+async def test_what_ended_before_and_while_nothing_listened_is_sent_once(
     each_database: str, receiver: Receiver, until: Until
 ) -> None:
     async with planfold.open_app(each_database) as app:

@@ -6,7 +6,7 @@ from typing import Any
 
 import planfold
 from planfold import PlanDraft, TaskDraft
-from planfold.cli.report import counted_specs
+from planfold.cli.approval_text import counted_specs
 from planfold.cli.situation import situation_of
 from planfold.executor import Executors
 from planfold.log import events

@@ -22,13 +22,13 @@ async def pay(paid: Any) -> Any:
             {"amount": 3, "id": "x"},
             "$pay",
             "shell: argv[1]: $pay is an object, the result of task 1 pay; refer to a part of it "
-            "($pay.amount or $pay.id), or hand it over as JSON in stdin",
+            "($pay.amount or $pay.id), or pass it as JSON in stdin",
         ),
         (
             {"rows": [1, 2]},
             "$pay.rows",
             "shell: argv[1]: $pay.rows is a list of 2 items, [0] to [1], part of the result of "
-            "task 1 pay; refer to a part of it ($pay.rows[0]), or hand it over as JSON in stdin",
+            "task 1 pay; refer to a part of it ($pay.rows[0]), or pass it as JSON in stdin",
         ),
         (
             None,

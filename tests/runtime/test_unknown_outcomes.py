@@ -98,7 +98,7 @@ async def test_a_once_task_that_is_cancelled_after_it_began_is_named(tmp_path: P
 async def test_an_interrupted_once_task_is_asked_about_at_once_however_it_ends(
     database: str, ends: str
 ) -> None:
-    """Not when a worker starts again: what it says of its interruption tells nothing."""
+    """Not when a worker starts again: what it reports about its interruption shows nothing."""
     began = asyncio.Event()
 
     async def execute(_: TaskContext) -> Outcome:

@@ -227,7 +227,7 @@ async def test_the_limit_of_a_route(each_database: str, until: Until) -> None:
         assert (await app.why(PLAN_ID, 3)).history[0].phase == "route_limit"
 
 
-async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) -> None:
+async def test_a_retry_without_a_worker_to_start_it(each_database: str, until: Until) -> None:
     @planfold.tool(effect="safe", retry=RetryPolicy(attempts=3, base=100.0, cap=100.0))
     async def shaky() -> None:
         raise planfold.Transient("no luck")
@@ -242,6 +242,8 @@ async def test_a_retry_and_nobody_to_start_it(each_database: str, until: Until) 
                 "retry",
                 "waits for a retry after: Transient: no luck",
             )
+            assert (await app.unclaimed(PLAN_ID)).attended, "the worker retries it"
+        assert not (await app.unclaimed(PLAN_ID)).attended
         reason, missing = (await app.why(PLAN_ID)).reasons
         assert (reason.kind, missing.kind, missing.tool) == ("retry", "no_worker", "shaky")
         assert "none runs now" in missing.text
@@ -303,6 +305,9 @@ async def test_a_busy_worker(each_database: str, until: Until) -> None:
         assert running_.worker == worker.owner
         assert busy.kind == "busy_worker"
         assert busy.workers == (WorkerFit(worker.owner, "runs 1 of at most 1 tasks"),)
+        queue = await app.unclaimed(PLAN_ID)
+        assert (queue.attended, [*queue.tasks]) == (True, [*busy.tasks])
+        assert queue.claimed_at == {running_.tasks[0]: running_.since}
         gate.opened.set()
         await until(lambda: completed(app, 2))
         history = (await app.why(PLAN_ID, busy.tasks[0])).history

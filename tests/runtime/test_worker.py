@@ -43,7 +43,7 @@ async def obedient(context: planfold.TaskContext) -> str:
 
 
 class Gate:
-    """A tool that says when it has begun and goes on when it is let through."""
+    """A tool that says when it has begun and continues when it is let through."""
 
     def __init__(self, effect: Any = "safe") -> None:
         self.begun, self.open = asyncio.Event(), asyncio.Event()
@@ -132,7 +132,7 @@ async def test_the_outcome_is_asked_where_the_result_cannot_be_recorded(
         assert "its result cannot be recorded" in view.questions[0].question
 
 
-async def test_an_executor_may_ask_and_goes_on_with_the_answer(database: str) -> None:
+async def test_an_executor_may_ask_and_continues_with_the_answer(database: str) -> None:
     async def execute(context: planfold.TaskContext) -> Outcome:
         if not context.task.answers:
             return NeedsClarification("Which one?")
@@ -180,7 +180,7 @@ async def test_no_more_tasks_run_at_once_than_the_worker_has_slots(database: str
 
 @pytest.mark.parametrize("process", ["same", "other"])
 @pytest.mark.parametrize("what", ["task", "plan"])
-async def test_a_running_task_is_told_to_stop(
+async def test_a_running_task_is_asked_to_stop(
     database: str, process: str, what: str, until: Until
 ) -> None:
     async with (
@@ -202,7 +202,7 @@ async def test_a_running_task_is_told_to_stop(
     assert statuses == [TaskStatus.Cancelled, second, TaskStatus.Completed]
 
 
-async def test_each_of_two_workers_in_a_process_is_told_to_stop(
+async def test_each_of_two_workers_in_a_process_is_asked_to_stop(
     database: str, until: Until
 ) -> None:
     async with planfold.open_app(database, tools=[obedient]) as app:

@@ -29,7 +29,7 @@ def steps() -> list[TaskDraft]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The present folder, which the test is brought back from."""
+    """The current folder, which the test is brought back from."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "here.txt").write_text("here")

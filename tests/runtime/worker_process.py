@@ -1,4 +1,4 @@
-"""A worker in a process of its own: ``worker_process.py DATABASE LEDGER``, until it is told to
+"""A worker in a process of its own: ``worker_process.py DATABASE LEDGER``, until it is asked to
 end."""
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ async def test_a_session_begins_with_a_code_and_ends_with_its_token(site: Served
         here = headers | key | {"Origin": site.address}
         done = await browser.post("/v1/plans", json={"text": PLAN}, headers=here)
         assert done.status_code == 201
-        # The secret of a session is no token.
+        # The secret of a session is not a token.
         secret = headers["Cookie"].partition("=")[2]
         refused(await browser.get("/v1/me", headers={"Authorization": f"Bearer {secret}"}), 401)
         principal = await site.credentials.find(token, ["token"])

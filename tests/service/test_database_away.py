@@ -1,4 +1,4 @@
-"""While the PostgreSQL server is away the service says so, and continues when it is back."""
+"""While the PostgreSQL server is down the service says so, and continues when it is back."""
 
 from __future__ import annotations
 

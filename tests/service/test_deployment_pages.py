@@ -80,7 +80,7 @@ def test_the_proxy_is_accepted_by_nginx(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_containers_are_told_to_serve() -> None:
+def test_what_containers_are_configured_to_serve() -> None:
     commands = PAGE.replace("\\\n", " ")
     served = re.findall(r"^docker run .* planfold serve (.*)$", commands, re.MULTILINE)
     assert served

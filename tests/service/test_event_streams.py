@@ -260,7 +260,7 @@ async def submit_large(served: Served) -> None:
 
 
 async def submit_until_dropped(served: Served) -> tuple[int, int]:
-    """How many plans were submitted, and the largest buffer of a connection meanwhile in bytes."""
+    """How many plans were submitted, and the largest buffer of a connection then, in bytes."""
     sent, largest = 0, 0
     connections = [each for each in gc.get_objects() if isinstance(each, asyncio.WriteTransport)]
     while not served.service.dropped:

@@ -95,6 +95,7 @@ def test_links_lead_from_each_request_that_begins_a_plan_to_all_requests_on_it()
 
 def test_the_schemas_are_valid_and_complete() -> None:
     text = msgspec.json.encode(document()).decode()
+    assert "Example:" not in text, "examples of docstrings are Python"
     components = document()["components"]["schemas"]
     for name, schema in components.items():
         jsonschema_rs.meta.validate(

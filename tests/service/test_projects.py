@@ -81,7 +81,7 @@ async def test_a_plan_of_another_project_is_not_found(site: Served, route: Route
 @pytest.mark.parametrize(
     "route", [r for r in ROUTES if not r.plan and not r.public], ids=lambda r: r.name
 )
-async def test_nothing_of_another_project_is_told(site: Served, route: Route) -> None:
+async def test_nothing_of_another_project_is_reported(site: Served, route: Route) -> None:
     if route.media == "events":
         return
     answer = await ask(site, route, "blue")

@@ -177,7 +177,7 @@ def test_the_runtime_file_is_for_its_owner(tmp_path: Path) -> None:
         assert again.token == runtime.token  # sessions that began with it continue
 
 
-def test_a_user_without_a_home_folder_is_told_what_to_set(
+def test_a_user_without_a_home_folder_learns_what_to_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def no_home() -> Path:

@@ -20,7 +20,7 @@ class Deadlock(AssertionError):
 
 
 class Owner(Protocol):
-    """What callbacks belong to: a process, which may end or stand still."""
+    """What callbacks belong to: a process, which may end or be suspended."""
 
     alive: bool
     stalled_until: float

@@ -13,7 +13,7 @@ KINDS: Final = (
     "delay",  # its answers take time
     "crash",  # a process ends
     "stop",  # a worker is stopped and starts again
-    "stall",  # a process stands still
+    "stall",  # a process is suspended
     "clock",  # the clock is set
     "hint",  # a wake-up is lost
     "person",  # a person changes an answer, cancels, retries, revises
@@ -25,7 +25,7 @@ KINDS: Final = (
 class Faults:
     """Each kind has numbers of its own, so that leaving one out changes the others little.
     ``without`` are kinds that never happen; nothing happens any more after the ``end``. By the
-    ``pace`` of tools people do more or less meanwhile."""
+    ``pace`` of tools people do more or less in that time."""
 
     def __init__(self, seed: int, without: Collection[str] = ()) -> None:
         self._over = False

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
-from planfold.drafting.beginning import begin_plan
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft, UndoDraft
+from planfold.drafting.first_command import begin_plan
 from planfold.planner.commands import Initialize
 from planfold.planner.config import PlannerConfig
 from planfold.planner.items import STRIDE

@@ -132,8 +132,8 @@ def connecting(connect: Callable[[], ModelConnection]) -> Iterator[None]:
 
 
 class ServerLine:
-    """What lies between a process and the server. What the server was asked it does, also where
-    the process ends meanwhile."""
+    """What is between a process and the server. What the server was asked it does, also where
+    the process ends in that time."""
 
     def __init__(self, server: ModelServer, line: Line, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server

@@ -28,7 +28,7 @@ PATIENCE_S = 600.0  # of simulated time, in which a plan must advance once nothi
 
 
 class Told(Dispatcher):
-    """Its callers are told only of what the log holds."""
+    """Its callers hear only of what the log holds."""
 
     def __init__(self, records: Records, store: EventStore, *, every_step: bool) -> None:
         super().__init__(store, every_step=every_step)

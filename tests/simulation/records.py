@@ -59,7 +59,7 @@ class PlanRecord(StreamRecord):
         self.consents: dict[int, int] = {}  # of persons, that a task may run again
         self.effects: dict[int, int] = {}
         self.inherited: set[int] = set()  # tasks that acted in the origins of a fork
-        self.ends: list[Any] = []  # of a sub-plan, as its parent is told
+        self.ends: list[Any] = []  # of a sub-plan, as reported to its parent
 
     @property
     def state(self) -> PlannerState:
@@ -72,7 +72,7 @@ class PlanRecord(StreamRecord):
 
 
 Watcher = Callable[[PlanRecord | StreamRecord, Envelope], None]
-"""Is told of each event before it is folded."""
+"""Gets each event before it is folded."""
 
 
 class Records:
@@ -87,7 +87,7 @@ class Records:
         self.others: dict[str, StreamRecord] = {}
         self.steady = True
         self.one_clock = True
-        self.changed: dict[str, int] = {}  # streams with their versions, since they were told of
+        self.changed: dict[str, int] = {}  # streams with their versions, since the last message
         self.violated = violated
         self.note = note
         self.seen: Counter[str] = Counter()  # events, by their types
@@ -103,7 +103,7 @@ class Records:
     # --- the log ------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Take in what was just written, within its transaction."""
+        """Read what was just written, within its transaction."""
         rows = self.database.connection.execute(
             "SELECT aggregate_id, stream_id, version FROM streams"
         )
@@ -172,7 +172,7 @@ class Records:
     # --- what leaves a process ----------------------------------------------------------------
 
     def shown(self, aggregate_id: str, events: Sequence[Any], where: str) -> None:
-        """A caller or an observer was told that these events happened."""
+        """A caller or an observer has heard that these events happened."""
         stream = self.stream(aggregate_id)
         for event in events:
             if stream is None or msgspec.json.encode(event) not in stream.data:
@@ -193,7 +193,7 @@ class Records:
     def refused(
         self, kind: Aggregate, aggregate_id: str, command: Any, since: int, sent: Mapping[str, Any]
     ) -> None:
-        """A caller was told that ``command`` is refused, or changes nothing: the log must have
+        """A caller has heard that ``command`` is refused, or changes nothing: the log must have
         been so that this was true, at some time since the command was sent at this length. And
         it must not hold what the command did."""
         stream = self.stream(aggregate_id) or StreamRecord(kind, aggregate_id)

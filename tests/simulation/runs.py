@@ -1,4 +1,4 @@
-"""The runs of tools: which were dispatched with what, what they did, and what came of it."""
+"""The runs of tools: which were dispatched with what, what they did, and the outcome."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class SharedLiveness(Liveness):
 
 
 class Line:
-    """What lies between a process and the database."""
+    """What is between a process and the database."""
 
     def __init__(self, faults: Faults, crash: Callable[[], None], note: Callable[[str], None]):
         self.faults = faults

@@ -72,7 +72,7 @@ def test_seeds_violate_nothing_and_show_all_that_plans_can_do(part: int) -> None
 @pytest.mark.parametrize("seed", ["3", "7"])
 def test_a_seed_happens_the_same_way_again(seed: str) -> None:
     first, second = check(seed), check(seed)
-    assert first.splitlines()[:-1] == second.splitlines()[:-1]  # the last tells the time
+    assert first.splitlines()[:-1] == second.splitlines()[:-1]  # the last shows the time
 
 
 @pytest.mark.slow

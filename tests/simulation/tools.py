@@ -50,7 +50,7 @@ class SimulatedTool:
         self._runs.stepped(run, value)
 
     async def _pause(self, context: TaskContext) -> bool:
-        """Whether it was asked to stop meanwhile."""
+        """Whether it was asked to stop in that time."""
         random = self._faults.of("slow")
         if random.random() < 0.5:
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Stores for consumers, with a clock that the test moves; and nobody waits for nothing."""
+"""Stores for consumers, with a clock that the test moves; and no test waits for nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Desk``: a handler that writes down what it was given and fails when it is told to."""
+"""``Desk``: a handler that writes down what it was given and fails on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOON = RetryPolicy(attempts=3, base=10.0, factor=2.0, cap=60.0)
 
 
 async def until(check: Callable[[], object | Awaitable[object]]) -> None:
-    """Go on once ``check()`` is true; it may be a coroutine function."""
+    """Continue once ``check()`` is true; it may be a coroutine function."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             found = check()

@@ -37,7 +37,7 @@ async def test_events_are_handled_in_the_order_of_the_log_and_then_live(store: S
     assert desk.handled == [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("c", 1)]
 
 
-async def test_it_goes_on_where_it_was(store: SqliteStore) -> None:
+async def test_it_continues_where_it_was(store: SqliteStore) -> None:
     desk = Desk()
     await write(store, *"abc")
     async with desk.consumer(store):
@@ -85,7 +85,9 @@ async def test_two_names_do_not_know_of_each_other(store: SqliteStore) -> None:
         await until(lambda: len(first.handled) == len(second.handled) == 3)
 
 
-async def test_a_new_consumer_can_begin_anywhere_and_an_old_one_goes_on(store: SqliteStore) -> None:
+async def test_a_new_consumer_can_begin_anywhere_and_an_old_one_continues(
+    store: SqliteStore,
+) -> None:
     desk = Desk()
     await write(store, *"abcd")
     async with desk.consumer(store, after=Checkpoint(store.store_id, store.epoch, 2)):
@@ -133,7 +135,7 @@ async def test_a_clock_that_goes_back_does_not_lengthen_the_pause(
         await until(lambda: desk.of("a") == [1])
 
 
-async def test_a_failed_event_is_tried_again_while_other_streams_go_on(
+async def test_a_failed_event_is_tried_again_while_other_streams_continue(
     store: SqliteStore, clock: ManualClock
 ) -> None:
     desk = Desk()
@@ -159,7 +161,7 @@ async def test_a_failed_event_is_tried_again_while_other_streams_go_on(
         assert await store.checkpoints.consumers.parked("desk") == []
 
 
-async def test_after_the_last_try_the_stream_is_parked_until_somebody_asks(
+async def test_after_the_last_try_the_stream_is_parked_until_an_operator_asks(
     store: SqliteStore, clock: ManualClock
 ) -> None:
     desk = Desk()
@@ -189,7 +191,7 @@ async def test_after_the_last_try_the_stream_is_parked_until_somebody_asks(
         await until(is_free)
 
 
-async def test_a_replay_can_be_asked_for_while_nobody_runs_and_fail_again(
+async def test_a_replay_can_be_asked_for_while_no_member_runs_and_fail_again(
     store: SqliteStore, clock: ManualClock
 ) -> None:
     desk = Desk()
@@ -388,7 +390,7 @@ def test_nonsense_is_refused(store: SqliteStore, wrong: dict[str, object]) -> No
         Desk().consumer(store, **wrong)
 
 
-# --- a store that is away -----------------------------------------------------------------------
+# --- a store that cannot be reached -------------------------------------------------------------
 
 
 class Away:
@@ -430,7 +432,7 @@ async def test_while_the_store_is_away_nothing_is_forgotten_or_handled_twice(
     assert desk.of("b") == [1, 2]
 
 
-async def test_one_who_cannot_renew_stops_in_time_and_begins_anew(
+async def test_one_who_cannot_renew_stops_in_time_and_begins_again(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk, away = Desk(), Away(store, monkeypatch, "statuses", "attend")
@@ -462,7 +464,7 @@ async def test_one_whose_store_is_closed_can_still_be_stopped(
         await consumer.stop(drain_s=0.01)
 
 
-async def test_events_that_wait_are_given_together(store: SqliteStore) -> None:
+async def test_events_that_wait_are_given_together(store: SqliteStore, clock: ManualClock) -> None:
     desk, together = Desk(), list[list[tuple[str, int]]]()
 
     async def handle_all(envelopes: Sequence[Envelope]) -> None:
@@ -480,7 +482,12 @@ async def test_events_that_wait_are_given_together(store: SqliteStore) -> None:
     together.clear()
     await write(store, *"bdbd")
     async with desk.consumer(store, handle_all=handle_all):
-        await until(lambda: len(desk.handled) == 10)
+
+        async def is_done() -> bool:
+            pass_time(store, clock, 1)
+            return len(desk.handled) == 10
+
+        await until(is_done)
     assert desk.of("b") == desk.of("d") == [1, 2]
     assert len(desk.handled) == len(set(desk.handled))
     assert await position(store) == 10

@@ -62,7 +62,7 @@ def feed(log: ControlledLog) -> Feed:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that was away is asked again at once."""
+    """A database that could not be reached is asked again at once."""
     monkeypatch.setattr(feed_module, "AWAY_MIN_S", 0.0)
 
 
@@ -107,7 +107,8 @@ async def test_what_will_not_pass_is_raised_in_every_subscription(
     for each in waiting:
         with pytest.raises(CorruptLog, match="damaged"):
             await each
-    assert positions(await take(feed.subscribe(Query(), 0), 1)) == [1]  # who comes later tries anew
+    # A later subscription tries again.
+    assert positions(await take(feed.subscribe(Query(), 0), 1)) == [1]
     await feed.close()
 
 
@@ -128,7 +129,7 @@ async def test_when_much_is_new_everybody_reads_with_their_own_query(
     await feed.close()
 
 
-async def test_the_feeder_does_not_read_what_nobody_near_the_head_wants(
+async def test_the_feeder_does_not_read_what_no_subscription_near_the_head_wants(
     log: ControlledLog, feed: Feed
 ) -> None:
     log.append(RECENT)
@@ -187,7 +188,9 @@ async def test_while_nothing_is_settled_it_begins_again_for_one_from_further_bel
     await feed.close()
 
 
-async def test_the_feeder_runs_while_somebody_subscribes(log: ControlledLog, feed: Feed) -> None:
+async def test_the_feeder_runs_while_there_is_a_subscription(
+    log: ControlledLog, feed: Feed
+) -> None:
     before = asyncio.all_tasks()
     log.append()
     for _ in range(2):

@@ -26,7 +26,7 @@ NAMES = [f"s{number}" for number in range(12)]
 
 
 async def die(consumer: Consumer) -> None:
-    """As if its process had been killed: nothing is saved, nothing given back."""
+    """As if its process had been killed: nothing is saved, nothing released."""
     for task in (consumer._tending, consumer._feeding):
         if task is not None:
             task.cancel()
@@ -61,7 +61,7 @@ def test_partitions_are_the_same_in_every_process_and_release() -> None:
     assert [partition_of(name, 8) for name in NAMES] == [6, 0, 2, 4, 7, 1, 3, 5, 4, 2, 5, 3]
 
 
-def test_somebody_who_is_no_member_takes_nothing() -> None:
+def test_an_owner_that_is_not_a_member_takes_nothing() -> None:
     assert quota("x", ["a"], 4) == 0
     assert to_take([], ["a"], "x") == []
 
@@ -238,7 +238,7 @@ class Story:
             await until(all_renewed)
 
     async def end(self) -> None:
-        """Mend everything and let whoever is there, or one more, come to the end."""
+        """Repair everything and let the members, or one more, come to the end."""
         self.desk.broken.clear()
         if not self.members:
             await self.step("join", None)
@@ -269,7 +269,7 @@ class Story:
 
 @pytest.mark.usefixtures("_impatience")
 @given(steps, st.integers(1, 3))
-def test_whatever_happens_each_stream_is_handled_in_order_and_nothing_is_skipped(
+def test_in_any_order_of_faults_each_stream_is_handled_in_order_and_nothing_is_skipped(
     happening: list[tuple[str, Any]], partitions: int
 ) -> None:
     async def play() -> None:

@@ -1,4 +1,4 @@
-"""Projections: exactly once, whatever crashes."""
+"""Projections: exactly once, after any crash."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def expected(counts: dict[str, int]) -> dict[str, tuple[int, int]]:
     return {name: (count, count * (count + 1) // 2) for name, count in counts.items()}
 
 
-async def test_it_is_brought_up_to_a_position_and_goes_on_from_there(
+async def test_it_is_brought_up_to_a_position_and_continues_from_there(
     store: SqliteStore, tmp_path: Path
 ) -> None:
     tally = Tally(str(tmp_path / "tally.db"))
@@ -165,7 +165,7 @@ async def test_a_restored_backup_is_refused(tmp_path: Path) -> None:
     store = SqliteStore.open(str(tmp_path / "backup.db"), CODEC)
     with pytest.raises(ConfigurationError, match="position 5, but the log ends at 3"):
         await project(store, tally)
-    await write(store, *"xyz")  # other events come to stand at the same positions
+    await write(store, *"xyz")  # other events get the same positions
     await store.checkpoints.raise_epoch()
     await store.close()
     store = SqliteStore.open(str(tmp_path / "backup.db"), CODEC)

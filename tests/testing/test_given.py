@@ -94,7 +94,7 @@ def test_other_events_are_shown_side_by_side() -> None:
     assert "  - Added(number=4)\n  + Added(number=3)" in failure(given(Sum).when(Add(3)), Added(4))
 
 
-def test_a_rejection_that_nobody_expected_fails() -> None:
+def test_an_unexpected_rejection_fails() -> None:
     assert "rejected: CommandRejected: numbers" in failure(given(Sum).when(Add(-1)), Added(1))
     with pytest.raises(AssertionError, match="rejected"):
         given(Sum).when(Add(-1)).when(Add(1))

@@ -64,7 +64,7 @@ async def test_replies_come_in_order_and_calls_are_counted() -> None:
     assert server.requests[0] == asked("hi")
 
 
-async def test_a_fault_of_the_script_is_told() -> None:
+async def test_a_fault_of_the_script_is_reported() -> None:
     async with ModelServer(lambda body: body["no such key"]) as server:
         status, error = await call(server, OPENAI, asked("hi"))
     assert status == 400
@@ -97,7 +97,7 @@ async def test_a_cut_off_answer_has_no_end() -> None:
             await call(server, OPENAI, asked("hi", stream=True))
 
 
-async def test_a_wrong_key_is_told() -> None:
+async def test_a_wrong_key_is_reported() -> None:
     async with ModelServer(["hello"], key="k") as server:
         status, _ = await call(server, OPENAI, asked("hi"))
         assert status == 401

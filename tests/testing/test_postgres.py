@@ -172,7 +172,7 @@ def test_data_stay_in_a_folder_of_ones_own(tmp_path: Path, wheel: None) -> None:
         third.close()
 
 
-def test_a_wrong_setting_is_told_in_the_servers_words(tmp_path: Path, wheel: None) -> None:
+def test_a_wrong_setting_is_reported_in_the_servers_words(tmp_path: Path, wheel: None) -> None:
     server = PostgresServer(tmp_path, {"shared_buffers": "plenty"})
     with pytest.raises(ServerFailed, match='invalid value for parameter "shared_buffers"'), server:
         pass
@@ -192,7 +192,7 @@ def test_a_port_is_not_one_that_clients_are_given() -> None:
     assert PORTS.stop <= 32_768
 
 
-def test_a_missing_wheel_is_told_when_a_server_is_asked_for(
+def test_a_missing_wheel_is_reported_when_a_server_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -200,7 +200,7 @@ def test_a_missing_wheel_is_told_when_a_server_is_asked_for(
         PostgresServer()
 
 
-def test_root_without_setpriv_is_told_so(wheel: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_setpriv_is_reported(wheel: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigurationError, match="setpriv"):

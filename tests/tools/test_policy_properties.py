@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from planfold.tools.policy.paths import WorkspacePaths
 from planfold.tools.policy.policy import Call, Policy, PolicySettings, Rule
-from planfold.tools.policy.programs import RUNNERS, WITH_SUBCOMMANDS, kind_of
+from planfold.tools.policy.programs import RUNNERS, WITH_SUBCOMMANDS, program_kind
 
 STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
 WORDS = st.sampled_from(
@@ -137,5 +137,5 @@ def test_only_listed_options_and_inner_paths_pass_a_rest(words: list[str]) -> No
     st.sampled_from(["", "3.12", "5"]),
 )
 def test_runners_are_known_in_every_dress(name: str, folder: str, version: str) -> None:
-    assert kind_of(f"{folder}{name}{version}") in RUNNERS
+    assert program_kind(f"{folder}{name}{version}") in RUNNERS
     assert not RUNNERS & WITH_SUBCOMMANDS

@@ -1,4 +1,4 @@
-"""Redaction: every form a value comes back in, in whatever pieces."""
+"""Redaction: every form a value comes back in, in any pieces."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ async def exported(store: EventStore, ids: Sequence[str] | None = None) -> bytes
 
 
 def body(data: bytes) -> bytes:
-    """An export without its header and closing line, which tell of the store and the time."""
+    """An export without its header and closing line, which name the store and the time."""
     return b"\n".join(data.split(b"\n")[1:-2])
 
 

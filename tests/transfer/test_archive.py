@@ -103,7 +103,7 @@ class Meddling:
         self._monkeypatch.setattr(archiving, "_tombstone", tombstone)
 
 
-async def test_what_goes_on_meanwhile_stays(
+async def test_what_continues_in_between_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_sqlite(tmp_path / "x.db")
@@ -166,7 +166,7 @@ async def test_a_full_disk_deletes_nothing(
     assert len(await ids_of(other)) == 5
 
 
-async def test_consumers_that_are_up_to_date_go_on(store: EventStore, tmp_path: Path) -> None:
+async def test_consumers_that_are_up_to_date_continue(store: EventStore, tmp_path: Path) -> None:
     await fill(store, HISTORY)
     last = await store.last_position()
     await handle_up_to(store, "mail", last)

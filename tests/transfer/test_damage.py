@@ -182,7 +182,7 @@ def test_the_fields_of_a_line_are_these(sound: bytes) -> None:
     assert isinstance(decode_line(sound.split(b"\n")[-2]), End)
 
 
-async def test_a_full_disk_is_said_and_the_import_goes_on_from_there(tmp_path: Path) -> None:
+async def test_a_full_disk_is_said_and_the_import_continues_from_there(tmp_path: Path) -> None:
     source = open_sqlite(":memory:")
     await fill(source, [stream(f"plan-{number}", 40) for number in range(100)])
     data = await exported(source)

@@ -54,7 +54,7 @@ async def positions(store: EventStore) -> list[int]:
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_an_import_that_is_killed_goes_on(address: str, tmp_path: Path, kills: int) -> None:
+def test_an_import_that_is_killed_continues(address: str, tmp_path: Path, kills: int) -> None:
     async def prepare() -> None:
         source = open_sqlite(":memory:")
         await fill(source, HISTORY)

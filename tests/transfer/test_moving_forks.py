@@ -150,7 +150,7 @@ async def test_an_archive_leaves_what_a_fork_continues_that_stays(app: App, tmp_
         await read(app.store, Path(done.files[0]))
 
 
-async def test_a_fork_that_is_written_meanwhile_keeps_its_origins(
+async def test_a_fork_that_is_written_in_between_keeps_its_origins(
     app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan_id, child, grandchild = await family(app)

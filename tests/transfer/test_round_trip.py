@@ -1,4 +1,4 @@
-"""Export and import: what comes out is what went in, whatever store it passes through."""
+"""Export and import: what comes out is what went in, through any store."""
 
 from __future__ import annotations
 

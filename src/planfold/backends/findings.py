@@ -1,4 +1,4 @@
-"""What is wrong with a log, in a few words: for ``planfold doctor``."""
+"""Describes damage of a log in a few words, for ``planfold doctor``."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ MOST: Final = 5  # are named
 
 
 class Findings:
-    """Gathers damage; the first few places are named, all are counted."""
+    """Collects damage: names the first few places, and counts all."""
 
     def __init__(self) -> None:
         self._named: list[str] = []
         self._count = 0
 
     def events(self, rows: Iterable[Any]) -> None:
-        """Rows of the columns of :func:`is_intact`."""
+        """Check rows with the columns of :func:`is_intact`."""
         for row in rows:
             if not is_intact(*row):
                 self.add(f"{shown(row[1])}#{row[2]} does not match its checksum")
 
     async def events_of(self, rows: AsyncIterable[Any]) -> None:
-        """As :meth:`events`, for rows that are still being read."""
+        """Check rows while they are still being read; see :meth:`events`."""
         async for row in rows:
             self.events([row])
 
     def streams(self, rows: Iterable[Any]) -> None:
-        """Rows of (aggregate id, version of the head, number of events, last version)."""
+        """Check rows of (aggregate id, version of the head, number of events, last version)."""
         for aggregate_id, head, events, last in rows:
             name = shown(aggregate_id)
             if head is None:
@@ -38,7 +38,7 @@ class Findings:
                 self.add(f"{name} is at version {head}, has {events} events, the last is {last}")
 
     def positions(self, rows: Iterable[Any]) -> None:
-        """Rows of (aggregate id, version, position)."""
+        """Check rows of (aggregate id, version, position)."""
         for aggregate_id, version, position in rows:
             self.add(f"{shown(aggregate_id)}#{version} is out of order at position {position}")
 

@@ -28,7 +28,8 @@ def is_storable(name: str) -> bool:
 
 
 def require_storable(names: Iterable[tuple[str, str]]) -> None:
-    """Raises ValueError for the first of these (what it names, name) that cannot be stored."""
+    """Raises ValueError for the first of these pairs (description, name) whose name cannot be
+    stored."""
     for what, name in names:
         if not is_storable(name):
             fault = "NUL" if "\0" in name else "a lone surrogate"
@@ -66,8 +67,8 @@ def _names_of(append: Append) -> Iterator[tuple[str, str]]:
 
 
 def of_another_kind(aggregate_id: str, kind: str, wanted: str) -> CommandRejected:
-    """The refusal to use a stream of one kind (``stream_id``) as one of another. Not a Conflict:
-    deciding again would not help."""
+    """The error for a stream of one kind (``stream_id``) that is used as another kind. It is not a
+    Conflict, because deciding again would not help."""
     return CommandRejected(
         f"{aggregate_id!r} is a stream of the kind {kind!r}, not {wanted!r}; an id belongs to one "
         "kind, so choose another id"

@@ -1,6 +1,7 @@
-"""Rows of the tables that both backends have, as the port's values and back.
+"""Converts rows of the tables that both backends have to the port's values and back.
 
-Texts may come as bytes: SQLite keeps what is not UTF-8, which must be found and named too.
+Texts may arrive as bytes: SQLite keeps text that is not UTF-8, and such damage has to be found and
+named.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def is_intact(
 
 
 def snapshot_checksum(version: int, data: bytes) -> str:
-    """A CRC-32, as rows of events have; a snapshot of an older version had another checksum, so
-    that it counts as damaged and is made again."""
+    """A CRC-32, as event rows have. Snapshots of older versions had another checksum; they count as
+    damaged and are rebuilt."""
     return f"{crc32(data, crc32(b'%d:' % version)):08x}"
 
 
@@ -143,9 +144,9 @@ Held = tuple[int, int, float | None, int]
 
 
 def continuing(row: TaskRow, held: Held | None) -> TaskRow:
-    """``row``, which replaces a row with these values; late results of that one remain fenced
-    off."""
-    if row.cancel:  # it needs no place to be ended
+    """``row`` with the values of the row that it replaces, so that late results of the replaced row
+    stay fenced off."""
+    if row.cancel:  # a task that is to be stopped needs no place
         row = msgspec.structs.replace(row, limits="")
     if held is None:
         return row
@@ -164,7 +165,8 @@ _HEADS: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def head_of(row: Iterable[Any]) -> StreamHead:
-    """A row of ``streams``. A head that was damaged is empty: it can be made again from the log."""
+    """A stream head from a row of ``streams``. A damaged head is read as empty; it can be rebuilt
+    from the log."""
     stream_id, aggregate_id, version, head, created_at, updated_at, due_at = row
     try:
         values = _HEADS.decode(head)

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,8 +147,8 @@ async def plans_at(db: str | None) -> AsyncIterator[PlanForking]:
 
 
 def client_of(server: str) -> Client:
-    """A client of the service. Its token is in --token-file, PLANFOLD_TOKEN, or the file of the
-    service of this user's database, if that is the one. Raises ConfigurationError."""
+    """A client of the service. The token comes from --token-file, from PLANFOLD_TOKEN, or from the
+    runtime file if this user's service has this address. Raises ConfigurationError."""
     from planfold.errors import ConfigurationError
     from planfold.service.client import Client
     from planfold.service.runtime_file import local_service
@@ -271,8 +271,8 @@ async def only_plan(
     without: Collection[str] = (),
     asking: bool = False,
 ) -> str:
-    """The plan to change: the named one, else the only one whose status is not one of these; with
-    ``asking`` the only one of them with open questions. Raises NotFound."""
+    """The plan to change: the named one, else the only one whose status is not excluded; with
+    ``asking``, the only such plan with open questions. Raises NotFound."""
     from planfold.errors import NotFound
 
     if key is not None:
@@ -299,25 +299,26 @@ async def plan_in(app: PlanForking, words: Sequence[str], remedy: str) -> str:
 
 
 async def plan_or_task(app: PlanForking, word: str) -> tuple[str, str | None]:
-    """The plan that ``word`` names; else, where it names a task of the latest plan, both. Raises
-    NotFound."""
+    """The plan of this id, a task of the latest plan with that plan, or the plan whose id ``word``
+    abbreviates: the first of them that exists. Raises NotFound."""
     from planfold.cli.terminal import clean
     from planfold.errors import NotFound
 
+    latest = ""
+    if await app.store.head(word) is None:
+        with suppress(NotFound):
+            latest = await latest_plan(app, None)
+            await app.task_id(latest, word)
+            return latest, word
     try:
         return await find_plan(app, word), None
     except NotFound as fault:
         if fault.topic != "plan":  # several plans, or none at all
             raise
-    latest = await latest_plan(app, None)
-    try:
-        await app.task_id(latest, word)
-    except NotFound:
-        raise NotFound(
-            f"there is no plan {clean(word)!r}, and {clean(latest)} has no such task; for a task "
-            "of another plan, name the plan too"
-        ).about("plan") from None
-    return latest, word
+    raise NotFound(
+        f"there is no plan {clean(word)!r}, and {clean(latest)} has no such task; for a task "
+        "of another plan, name the plan too"
+    ).about("plan")
 
 
 async def refuse_plan(app: PlanForking, word: str, remedy: str) -> None:

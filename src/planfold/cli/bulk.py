@@ -23,9 +23,11 @@ _DONE = {"Approve": "Approved", "Cancel": "Cancelled", "Retry": "Retried"}
 
 _OPTIONS = (
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="All plans with this tag."),
-    click.option("--title", metavar="TEXT", default="", help="All with this in their title."),
-    click.option("--project", metavar="NAME", help="All of this project."),
-    click.option("--yes", "-y", is_flag=True, help="With a filter: do so without asking."),
+    click.option(
+        "--title", metavar="TEXT", default="", help="All plans with this text in their title."
+    ),
+    click.option("--project", metavar="NAME", help="All plans of this project."),
+    click.option("--yes", "-y", is_flag=True, help="With --tag, --title or --project: do not ask."),
 )
 
 
@@ -67,7 +69,7 @@ class Filter(NamedTuple):
 
 
 def agreed(verb: str, what: str, *, yes: bool) -> bool:
-    """Whether a person wants it, or has said so with --yes."""
+    """Whether a person agrees now, or agreed with --yes."""
     from planfold.cli.terminal import can_ask
 
     if yes:
@@ -95,8 +97,8 @@ def filter_options(function: F) -> F:
 def show_chosen(
     plans: Sequence[StreamHead], about: Callable[[str, int], list[Line]] | None = None
 ) -> None:
-    """The plans that a decision would be about; ``about`` says more of each of those that are
-    listed, in lines of at most a width."""
+    """Print the plans that a decision is about; ``about`` gives more lines about a plan, at most as
+    wide as its argument."""
     from planfold.cli.terminal import Paper, clean, fit
 
     paper = Paper()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plan_facts(state: PlannerState) -> list[Line]:
-    """Its tags, who paused it, and where it will pause."""
+    """The plan's tags, who paused it, and where it will pause."""
     lines: list[Line] = []
     if state.tags:
         lines.append([(f"tags: {', '.join(map(clean, state.tags))}", "dim")])
@@ -33,7 +33,7 @@ def before_lines(state: PlannerState, width: int = 10_000) -> list[Line]:
 
 
 def by_hand_lines(state: PlannerState, task: Task) -> list[Line]:
-    """What a person decided about a task; that it was skipped is said as its error."""
+    """What a person decided about a task. That it was skipped is shown as its error instead."""
     lines: list[Line] = []
     if task.by_hand is not None and task.status is not TaskStatus.Skipped:
         what = "is to be " * (task.status is TaskStatus.Running) + str(task.by_hand)

@@ -43,7 +43,7 @@ class _OnlyCancelled(Executors):
         return None
 
 
-async def settled(plans: PlanForking, plan_id: str) -> list[str]:
+async def still_running(plans: PlanForking, plan_id: str) -> list[str]:
     """The names of the tasks that were asked to stop and still run: of a database after a wait, see
     :func:`settle`. A service has workers of its own."""
     if isinstance(plans, Application):

@@ -33,9 +33,9 @@ _REPAIR: Final = "`planfold doctor --repair` puts that right"
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What is not as the log of a plan says at ``version``, where its ``state`` is this: whether
-    the ``snapshot`` is, keys of the ``head``, running tasks that are ``lost`` from the task queue,
-    and rows of tasks that do not run."""
+    """What disagrees with the log of a plan at ``version``, where the plan has this ``state``: the
+    ``snapshot``, keys of the ``head``, running tasks that are ``lost`` from the task queue, and
+    rows of tasks that do not run."""
 
     version: int
     state: PlannerState
@@ -65,17 +65,18 @@ def clock_faults(app: App, plans: Sequence[StreamHead], host: float | None = Non
 
 
 async def plan_faults(app: App, plans: Sequence[StreamHead]) -> list[str]:
-    """Plans whose snapshot, head or rows of the task queue are not what their log says."""
+    """The plans whose snapshot, head or rows of the task queue disagree with their log."""
     faults = []
     for plan in plans:
         found = await difference_of(app, plan.aggregate_id)
-        words = [found] if isinstance(found, str) else in_words(found)
+        words = [found] if isinstance(found, str) else repairs_of(found)
         faults += [f"{plan.aggregate_id}: {what}" for what in words]
     return faults
 
 
 async def difference_of(app: App, plan_id: str) -> Difference | str | None:
-    """What disagrees with the log of a plan, or why it cannot be read; None: nothing."""
+    """What in the database disagrees with the log of a plan, or why the log cannot be read; None if
+    all agree."""
     try:
         return await _settled_difference(app, plan_id)
     except NotFound:  # it was archived
@@ -84,8 +85,8 @@ async def difference_of(app: App, plan_id: str) -> Difference | str | None:
         return f"cannot be read: {fault}"
 
 
-def in_words(found: Difference | None) -> list[str]:
-    """Each with its remedy."""
+def repairs_of(found: Difference | None) -> list[str]:
+    """Each difference in words, with its remedy."""
     if found is None:
         return []
     words = []
@@ -148,8 +149,8 @@ async def _difference(app: App, plan_id: str) -> Difference | None:
 
 
 def _wrong_keys(found: StreamHead, expected: Outlook[Any]) -> list[str]:
-    """Also the time at which the plan continues on its own, as ``due_at``. Older versions stored
-    fewer keys."""
+    """The keys of the head that are wrong. ``due_at``, the time at which the plan continues on its
+    own, counts as one. Older versions stored fewer keys."""
     if expected.command is not None:
         return []
     stored, named = _USUAL | found.head, _USUAL | expected.head

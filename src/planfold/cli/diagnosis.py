@@ -160,7 +160,7 @@ def _look_at_writing(found: Diagnosis, settings: Settings) -> None:
 
 
 def _particulars(report: DatabaseReport | ServerReport) -> dict[str, Any]:
-    """What only one of the two kinds of database has."""
+    """The facts that only one kind of database has."""
     common = ("schema", "newest_schema", "integrity", "owners", "dead_owners", "address")
     facts = {name: value for name, value in asdict(report).items() if name not in common}
     if "journal_mode" in facts:

@@ -31,7 +31,7 @@ def exit_code(fault: BaseException) -> int:
 
 
 def exit_code_of(statuses: Iterable[str]) -> int:
-    """The code for plans that were run together: the worst code of any of them. A plan that has
-    not ended and does not wait for a person counts as failed."""
+    """The exit code for plans that ran together: the worst of their codes. A plan that has not
+    ended and does not wait for a person counts as failed."""
     codes = {_BY_STATUS.get(status, FAILED) for status in statuses}
     return next((code for code in (FAILED, WAITS, CANCELLED) if code in codes), COMPLETED)

@@ -57,7 +57,7 @@ def fork_lines(fork: Fork, repeat: Collection[str]) -> list[Line]:
 
 
 def refused(fork: Fork, repeat: Collection[str]) -> bool:
-    """Whether an effect would happen again that may not."""
+    """Whether an effect would happen again that is not allowed to."""
     return any(_consent(effect, repeat)[1] == "ask" for effect in fork.effects)
 
 

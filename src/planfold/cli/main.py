@@ -46,14 +46,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "cancel": ("decisions", "Stop a plan or a task; what is finished stays finished."),
     "retry": ("decisions", "Retry a task that did not complete."),
     "signal": ("signals", "Report an event outside to the plans that wait for it."),
-    "schedule": ("schedules", "Begin a plan at times, and change such schedules."),
-    "pause": ("by_hand", "Start nothing more of a plan, or pause it before a task."),
+    "schedule": ("schedules", "Add, list and change schedules, which begin plans at times."),
+    "pause": ("by_hand", "Pause a plan now, or before a task."),
     "unpause": ("by_hand", "Continue a paused plan."),
-    "skip": ("by_hand", "Do without a task."),
+    "skip": ("by_hand", "Skip a task: the plan continues without it."),
     "complete": ("by_hand", "Say that a task is done, with its result."),
     "checkpoint": ("forks", "Name the present version of a plan, to restore it later."),
     "restore": ("forks", "Begin another plan from a checkpoint of a plan."),
-    "undo": ("by_hand", "Undo what a plan did that has ended."),
+    "undo": ("by_hand", "Undo what an ended plan did."),
     "tag": ("by_hand", "Add tags to a plan, or remove them."),
     "fork": ("forks", "Begin another plan from a version of a plan, with changes."),
     "revise": ("revisions", "Replace tasks that have not started or have failed."),
@@ -69,6 +69,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "consumers": ("consumers", "Show consumers: their positions and parked streams."),
     "doctor": ("maintenance", "Check the installation and the database."),
     "migrate": ("maintenance", "Bring the database up to date."),
+}
+SECTIONS: Final = {  # of `planfold --help`
+    "Run plans": "run plan resume schedule worker serve open",
+    "Look at plans": "list show why watch log graph stats whatif diff replay trace golden",
+    "Decide": "answer approve reject cancel retry signal pause unpause skip complete undo tag",
+    "Change plans": "revise fork checkpoint restore replan budget",
+    "Set up": "tools policy limits token consumers schema",
+    "Keep the database": "export import archive doctor migrate",
 }
 YOUNG_OBJECTS: Final = 10_000  # until Python looks for garbage; imports make many and no garbage
 EXIT_CODES: Final = (
@@ -115,8 +123,9 @@ class LazyGroup(Explained, click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names.split()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for place, word in enumerate(args, 1):

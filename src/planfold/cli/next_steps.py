@@ -60,8 +60,8 @@ def approval_steps(db: str | None, plan_id: str) -> list[Step]:
 def failure_steps(
     db: str | None, plan_id: str, task: str, *, field: str = "FIELD", no_list: bool = False
 ) -> list[Step]:
-    """After a task that did not complete. A fork changes a ``field`` of it, or of the map of an
-    item. A map with ``no_list`` would fail again in the same way."""
+    """The steps after a task that did not complete. A fork changes a ``field`` of it (for an item,
+    of its map). A map with ``no_list`` would fail again in the same way."""
     written = task.partition("[")[0]
     if no_list:
         return [Step(command_line(db, "revise", plan_id, "PLAN"), "replaces the task")]
@@ -118,7 +118,7 @@ def options_for(tools: Iterable[str], db: str | None) -> Sequence[str]:
 
 
 def next_lines(situation: Situation, db: str | None, more: Sequence[str] = ()) -> list[Line]:
-    """What can be done with a plan now; ``more``: options of ``resume``."""
+    """The commands that make sense for a plan now; ``more``: options of ``resume``."""
     fold, state = situation.fold, situation.fold.state
     having, plan_id, steps = state.schedule.having, situation.fold.plan_id, list[Step]()
     tools = {t.tool.name for t in having(_OPEN, _LOOKED_AT) if t.tool and not t.spec.wait}
@@ -163,7 +163,7 @@ def _undo_step(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:
 
 
 def _tolerated(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:
-    """How to retry what failed in a plan that has ended without it: of a map, an item."""
+    """How to retry what failed in a plan that completed without it. For a map, that is an item."""
     failed = [t for t in state.schedule.having((TaskStatus.Failed,)) if not t.superseded]
     if not failed:
         return []
@@ -173,7 +173,7 @@ def _tolerated(db: str | None, plan_id: str, state: PlannerState) -> list[Step]:
 
 
 def _usable(db: str | None, steps: list[Step]) -> list[Step]:
-    """Those that can be done from here: a service takes only some commands."""
+    """The steps that can be taken from here: a service supports only some commands."""
     if server_given(db) is None:
         return steps
     *options, _ = shlex.split(command_line(db, "x"))

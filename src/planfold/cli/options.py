@@ -129,7 +129,7 @@ tools_option = click.option(
     "--tools",
     multiple=True,
     metavar="MODULE",
-    help="Python module with tools or executors; may be given several times.",
+    help="Python module with tools or executors; may be repeated.",
 )
 model_option = click.option(
     "--model",
@@ -140,7 +140,7 @@ repeat_option = click.option(
     "--repeat",
     multiple=True,
     metavar="TASK",
-    help="Let a task of effect `once` happen again; may be given several times.",
+    help="Let a task of effect `once` happen again; may be repeated.",
 )
 
 
@@ -165,7 +165,7 @@ set_option = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=_values,
-    help="The value of a parameter of the plan; may be given several times.",
+    help="The value of a parameter of the plan; may be repeated.",
 )
 plan_argument = click.argument("plan_id", metavar="[ID]", required=False)
 

@@ -11,7 +11,7 @@ from planfold.cli.terminal import Line, clean, clean_lines, duration, in_json, w
 from planfold.planner.references import references_in, unescape
 from planfold.planner.structure import critical_path, waves
 from planfold.planner.tasks import Effect, NodeKind, RetryPolicy, TaskSpec, ToolCall
-from planfold.readmodels.labels import kind_of, labelled, manner_of, name_of
+from planfold.readmodels.labels import kind_words, labelled, manner_of, name_of
 from planfold.readmodels.layout import graph_of, reading_order
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def command_of(spec: TaskSpec) -> list[str]:
 
 
 def call_lines(call: ToolCall) -> list[str]:
-    """What a tool call will do, line by line, and nothing left out: a person approves it."""
+    """What a tool call will do, line by line and complete, because a person approves it."""
     arguments = dict(call.arguments)
     if call.name != "shell":
         return [f"{clean(call.name)} {in_json(arguments) if arguments else ''}".rstrip()]
@@ -90,8 +90,8 @@ def _first_word(spec: TaskSpec) -> str:
 
 
 def meta_of(spec: TaskSpec, *, after: bool = True) -> str:
-    """Kind, effect and everything that is not usual, in a few words."""
-    words = [kind_of(spec)]
+    """Kind, effect and everything unusual about a task, in a few words."""
+    words = [kind_words(spec)]
     if spec.tool is not None:
         words.append(str(spec.effect.value))
     if spec.prompt is not None:
@@ -226,8 +226,8 @@ def cannot_be_undone(specs: Iterable[TaskSpec]) -> list[int]:
 
 
 def _says(description: str, command: str) -> bool:
-    """Whether a description is the command and nothing else; the word ``\\$HOME`` in it is the
-    ``'$HOME'`` of the command."""
+    r"""Whether a description is only the command; ``\$HOME`` in the text is ``'$HOME'`` in
+    the command."""
     bare = description.replace("`", "").strip().removesuffix(".")
     bare = _ESCAPED.sub(r"'\1'", bare)
     return bare == command or bare.casefold() in (f"run {command}".casefold(), f"$ {command}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from planfold.cli.event_text import words_for
 from planfold.cli.report import header_line, id_width, specs_of, task_line
+from planfold.cli.situation import NO_TASKS, NO_TIMES
 from planfold.cli.streams import output
 from planfold.cli.terminal import (
     STYLES,
@@ -31,6 +32,8 @@ from planfold.readmodels.plan_fold import PlanFold
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
+
+    from planfold.readmodels.workers import Unclaimed
 
 QUIET_VERBS = frozenset({"step", "calls", "compacted"})
 
@@ -153,6 +156,7 @@ class LiveTable:
         )
         self._since = since
         self._begun = time.time()
+        self.queues: dict[str, Unclaimed] = {}  # of plans with tasks under shared limits
         self._order: dict[str, tuple[str, list[int]]] = {}
         self._said: Sequence[Line] = ()
 
@@ -198,14 +202,27 @@ class LiveTable:
         if named and fold.state.title:
             name = f"{clean(fold.plan_id)} {name}"
         elapsed = duration(time.time() - self._begun)
-        head: Line = [*header_line(fold), (f", {elapsed}", "dim")]
+        queue = self.queues.get(fold.plan_id)
+        waiting = NO_TASKS if queue is None else queue.tasks
+        claimed_at = NO_TIMES if queue is None else queue.claimed_at
+        head: Line = [*header_line(fold, waiting), (f", {elapsed}", "dim")]
         lines: list[Line] = [[(name, "bold")], head]
         tasks = self._tasks(fold)
         rows = max(room - len(lines), 0)
         chosen = tasks if len(tasks) <= rows else _what_matters(tasks, max(rows - 1, 0))
         now, pad = time.time(), id_width(fold)
         for task in chosen:
-            lines.append(task_line(fold, task, width=width, pad=pad, now=now, since=self._since))
+            line = task_line(
+                fold,
+                task,
+                width=width,
+                pad=pad,
+                now=now,
+                since=self._since,
+                unclaimed=waiting,
+                claimed_at=claimed_at,
+            )
+            lines.append(line)
         if len(chosen) < len(tasks):
             lines.append([("  ... " + _rest(tasks, chosen), "dim")])
         return lines[: max(room, 2)]
@@ -237,7 +254,8 @@ def _text(line: Line, *, wraps: bool = True) -> Text:
 
 
 def _what_matters(tasks: Sequence[Task], most: int) -> list[Task]:
-    """What runs, asks or failed, then what comes next, then what ended last; in graph order."""
+    """The tasks to show, in graph order: those that run, ask or failed, then those that come next,
+    then those that ended last."""
     first = (TaskStatus.Running, TaskStatus.NeedsClarification, TaskStatus.Failed)
     ranked: list[list[int]] = [[], [], []]
     for place, task in enumerate(tasks):

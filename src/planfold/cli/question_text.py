@@ -65,8 +65,8 @@ def _asks(fold: PlanFold, task: Task) -> str:
 
 
 def signal_line(fold: PlanFold, task: Task, db: str | None) -> Line | None:
-    """The signal that a task waits for, with the command that gives it, for a log of changes; None
-    where it waits for something else."""
+    """The signal that a task waits for, with the command that gives it, for a log of changes. None
+    if the task waits for something else."""
     wait = task.spec.wait
     if wait is None or wait.signal is None:
         return None

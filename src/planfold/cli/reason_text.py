@@ -32,6 +32,7 @@ from planfold.readmodels.timeline import Phase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from planfold.cli.next_steps import Step
     from planfold.planner.state import PlannerState
     from planfold.planner.tasks import Task
     from planfold.readmodels.explanation import Explanation
@@ -76,8 +77,11 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
         lines[0] += [(f"; {name} ", ""), (_standing(found), "bold")]
     elif found.status is PlanStatus.Running and not _runs(found):
         lines[0].append(("; no task runs now", ""))
+    named_before: set[Step] = set()
     for reason in found.reasons:
-        lines += [[], *_reason_lines(reason, found, db, width)]
+        steps = [s for s in reason_steps(reason, found, db) if s not in named_before]
+        named_before.update(steps)
+        lines += [[], *_reason_lines(reason, found, width), *step_lines(steps)]
     if found.left_out:
         words = command_line(db, "why", found.plan_id, "--history")
         more = f"... and {counted(found.left_out, 'more task')} that did not complete; all: "
@@ -93,7 +97,7 @@ def explanation_lines(found: Explanation, db: str | None, width: int) -> list[Li
     return lines
 
 
-def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int) -> Iterator[Line]:
+def _reason_lines(reason: Reason, found: Explanation, width: int) -> Iterator[Line]:
     several = len(reason.tasks) > 1
     names = named(reason.tasks, found.labels)
     text = f"{names} {_plural(reason.text) if several else reason.text}"
@@ -104,7 +108,6 @@ def _reason_lines(reason: Reason, found: Explanation, db: str | None, width: int
         yield [(fit(f"  {clean(fact)}", width), "dim")]
     for part in wrapped(f"Remedy: {clean(reason.remedy)}", width, "  ", "  "):
         yield [(part, "")]
-    yield from step_lines(reason_steps(reason, found, db))
 
 
 def _runs(found: Explanation) -> bool:
@@ -112,7 +115,8 @@ def _runs(found: Explanation) -> bool:
 
 
 def _standing(found: Explanation) -> str:
-    """A task was dispatched before a worker runs it."""
+    """The status of a task in words. The plan says "running" once a task is dispatched; only the
+    queue knows whether a worker runs it."""
     if any(r.kind is ReasonKind.Wait and found.task_id in r.tasks for r in found.reasons):
         return "waits"
     if found.task_status is TaskStatus.Running:
@@ -142,8 +146,11 @@ def _facts(reason: Reason, found: Explanation) -> Iterator[str]:
 
 
 def _history_lines(found: Explanation) -> Iterator[Line]:
+    limited = any(reason.kind is ReasonKind.SharedLimit for reason in found.reasons)
     for span in found.history:
         words = phase_words(span.phase)
+        if span.end is None and span.phase is Phase.Worker and limited:
+            words = "waiting for a shared limit"
         if span.by is not None:
             words += f"; {named([span.by], found.labels)} was the last"
         if span.attempt > 1:
@@ -187,7 +194,7 @@ def phase_words(phase: Phase) -> str:
 
 
 def waiting_words(task: Task, now: float) -> str:
-    """Of a wait, in a list: "waits 1 d 3 h for payment.settled"."""
+    """The words for a wait in a list: "waits 1 d 3 h for payment.settled"."""
     left = "" if task.until is None else f" {duration(max(task.until - now, 0.0))}"
     if task.runs_plan:
         return f"runs {clean(task.plan_id)}" if task.plan_id else "begins its plan"
@@ -196,5 +203,5 @@ def waiting_words(task: Task, now: float) -> str:
 
 
 def manner_words(fold: PlanFold, task: Task) -> str:
-    """How a task runs, where that is not as usual; other tasks by their labels."""
+    """How a task runs, if that is unusual; other tasks by their labels."""
     return manner_of(with_labels(task.spec, parent_labels(task, fold.state.tasks)))

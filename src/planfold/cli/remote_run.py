@@ -27,27 +27,27 @@ from planfold.planner.tasks import PlanStatus
 from planfold.service.remote_plans import RemotePlans
 
 if TYPE_CHECKING:
-    from planfold.cli.beginning import Beside
+    from planfold.cli.plan_options import PlanOptions
     from planfold.readmodels.forecast import Forecast
     from planfold.service.messages import Preview
 
 
 class RemoteRun(NamedTuple):
-    """Where a plan goes, and what is said of it beside its tasks."""
+    """Where a plan goes, and its options."""
 
     server: str
     plan_id: str | None
     max_parallel: int | None
-    beside: Beside
+    options: PlanOptions
     params: dict[str, str]
 
     async def run(self, source: str, *, yes: bool, detach: bool, as_json: bool) -> int:
         """Show the plan, ask, submit it, and follow it unless ``detach``; returns the exit code."""
-        plan = source_of(source)
+        plan = plan_source(source)
         async with client_of(self.server) as client:
             approve = yes
             if not as_json:
-                _show(await client.preview(plan, params=self.params), self.beside.pause_before)
+                _show(await client.preview(plan, params=self.params), self.options.pause_before)
                 if sys.stdin.isatty() and not yes:
                     approve = click.confirm("Approve and run this plan?", default=False)
                     if not approve:
@@ -58,7 +58,7 @@ class RemoteRun(NamedTuple):
                 plan_id=self.plan_id,
                 approve=approve,
                 max_parallel=self.max_parallel,
-                **self.beside._asdict(),
+                **self.options._asdict(),
             )
             plans, plan_id = RemotePlans(client), receipt.plan_id
             return await followed(plans, plan_id, detach=detach, as_json=as_json)
@@ -92,7 +92,7 @@ async def previewed(
     server: str, source: str, params: dict[str, str]
 ) -> tuple[CheckedPlan, Forecast | None]:
     """What the service says of a plan, and the forecast."""
-    plan = source_of(source)
+    plan = plan_source(source)
     async with client_of(server) as client:
         found = await client.preview(plan, params=params)
         forecast = (await client.forecast(plan, params=params)).forecast
@@ -100,7 +100,7 @@ async def previewed(
     return CheckedPlan(begin, found.notes, found.params), forecast
 
 
-def source_of(source: str) -> PlanDraft | str:
+def plan_source(source: str) -> PlanDraft | str:
     """A plan in JSON or YAML as a draft; the service reads texts itself, with its tools."""
     text, name = read_source(source)
     return load_plan(text, source=name) if is_data(text, name) else decoded_plan(text, name)

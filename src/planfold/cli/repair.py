@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from planfold.cli.access import existing_app
-from planfold.cli.consistency import Difference, difference_of, in_words
+from planfold.cli.consistency import Difference, difference_of, repairs_of
 from planfold.errors import Conflict
 from planfold.eventstore.port import Append
 from planfold.handler import QueueChange, Settle
@@ -65,12 +65,13 @@ async def _repair(app: App, plan: StreamHead, found: Difference) -> list[str]:
                 )
     except Conflict:  # it has moved on; what is still wrong is found by the next repair
         return []
-    words = [words.partition(";")[0] for words in in_words(found)]
+    words = [words.partition(";")[0] for words in repairs_of(found)]
     return [f"{plan.aggregate_id}: {each}" for each in words]
 
 
 async def _derive_again(app: App, plan: StreamHead, found: Difference) -> None:
-    """The head, and the rows of the task queue, except those of effects that may have happened."""
+    """Rebuild the head, and the rows of the task queue except those of effects that may have
+    happened."""
     again = {t.id: t.attempt for t in found.lost if t.spec.effect is not Effect.Once}
     planner = Planner(found.state)
     queue: list[tuple[QueueChange, int]] = [(Settle(i), found.version) for i in found.extra]

@@ -10,16 +10,16 @@ import msgspec
 
 from planfold.cli.access import command_line
 from planfold.cli.amount_text import budget_words, spent_words
-from planfold.cli.by_hand_text import before_lines, by_hand_lines, plan_facts, why_not_needed
+from planfold.cli.approval_text import approval_lines, revision_lines
+from planfold.cli.by_hand_text import by_hand_lines, plan_facts, why_not_needed
 from planfold.cli.event_text import summary_words
 from planfold.cli.fork_text import lineage_lines
 from planfold.cli.next_steps import next_lines
-from planfold.cli.preview import preview_lines, undo_notes
 from planfold.cli.question_text import question_lines, waiting_lines
 from planfold.cli.reason_text import manner_words, waiting_words
 from planfold.cli.result_text import short_result
 from planfold.cli.schedule_text import submitted_lines
-from planfold.cli.situation import NO_TASKS, Situation
+from planfold.cli.situation import NO_TASKS, NO_TIMES, Situation
 from planfold.cli.terminal import (
     MARKS,
     STATUS_STYLES,
@@ -39,18 +39,16 @@ from planfold.planner.maps import items_of
 from planfold.planner.tasks import NodeKind, PlanStatus, Task, TaskStatus
 from planfold.planner.transitions import ENDED
 from planfold.planner.undo import undone_items
-from planfold.planner.undone import is_undone, without_undo_tasks
-from planfold.readmodels.labels import labelled, name_of, shown_as, status_word
+from planfold.planner.undone import is_undone
+from planfold.readmodels.labels import shown_as, status_word
 from planfold.readmodels.layout import reading_order
 from planfold.readmodels.plan_fold import PlanFold
 from planfold.readmodels.reasons import waits_for
 
 if TYPE_CHECKING:
-    from planfold.drafting.changes import PlanDiff
-    from planfold.planner.tasks import TaskSpec
+    pass
 
 MOST_ITEMS: Final = 10  # of a map that are listed below it
-MOST_EACH: Final = 10  # tasks of each plan, where several are approved
 SHOWN: Final = 200  # tasks that ``show`` prints of a larger plan
 QUESTIONS: Final = 20  # that it prints then
 _TELLING_ITEMS: Final = (
@@ -68,16 +66,18 @@ _TELLING: Final = (
 
 
 def header_line(fold: PlanFold, unclaimed: Mapping[int, str] = NO_TASKS) -> Line:
-    """Status and counts: "running, 3 of 7 tasks completed, 2 running"."""
+    """Status and counts: "running, 3 of 7 tasks completed, 2 running, 1 queued"."""
     state = fold.state
     status = state.status.value
     counts = state.schedule.counts
+    running = (state.tasks.get(i) for i in unclaimed)
+    queued = sum(task is not None and task.status is TaskStatus.Running for task in running)
     completed, total = state.progress
     done = f"{completed} of {counted(total, 'task')} completed"
     spans: Line = [(status_word(status), STATUS_STYLES.get(status, "")), (f", {done}", "")]
     for count, what in (
-        (state.schedule.slots - len(unclaimed), "running"),
-        (len(unclaimed), "waiting for a worker"),
+        (state.schedule.slots - queued, "running"),
+        (queued, "queued"),
         (counts[TaskStatus.Failed] - state.schedule.aside[TaskStatus.Failed], "failed"),
     ):
         if count:
@@ -105,17 +105,21 @@ def task_line(
     now: float,
     since: float = 0.0,
     unclaimed: Mapping[int, str] = NO_TASKS,
+    claimed_at: Mapping[int, float] = NO_TIMES,
 ) -> Line:
     """One task on one line: mark, name, description, and on the right its time or why it waits.
 
     ``pad`` is the width of the ids. ``since`` is when this process started: times of running
-    tasks are counted from there.
+    tasks are counted from there, or from when a worker claimed them (``claimed_at``).
     """
     status = shown_as(fold.state, task)
+    if status == TaskStatus.Running and task.id in unclaimed:
+        status = TaskStatus.Planned.value  # it is queued
     style = STATUS_STYLES[status]
     label = f"{clean(task.spec.label)}: " if task.spec.label else ""
     prefix = f"{MARKS[status]} {id_text(task.id):>{pad}} "
-    info = _info(fold, task, now, since, unclaimed)
+    begun = max(claimed_at.get(task.id) or fold.attempt_at.get(task.id, now), since)
+    info = _info(fold, task, now, begun, unclaimed)
     room = width - len(prefix)
     text = label + clean(task.description)
     if task.status is TaskStatus.Running and task.note:
@@ -128,7 +132,7 @@ def task_line(
 
 
 def _info(
-    fold: PlanFold, task: Task, now: float, since: float, unclaimed: Mapping[int, str]
+    fold: PlanFold, task: Task, now: float, begun: float, unclaimed: Mapping[int, str]
 ) -> str:
     match task.status:
         case TaskStatus.Running:
@@ -142,7 +146,6 @@ def _info(
                 return waiting_words(task, now)
             if task.id in unclaimed:
                 return f"{again}waits for {unclaimed[task.id]}"
-            begun = max(fold.attempt_at.get(task.id, now), since)
             return again + duration(now - begun)
         case TaskStatus.Planned if task.not_before is not None:
             wait = duration(max(task.not_before - now, 0.0))
@@ -173,7 +176,7 @@ def _undone_items(fold: PlanFold, task: Task) -> str:
 
 
 def _took(fold: PlanFold, task: Task, now: float) -> str:
-    """How long a completed task ran, or waited for its answer."""
+    """How long a completed task ran, or how long its question was open."""
     if task.by_hand is not None:
         return "by hand"
     started = fold.began_at.get(task.id, task.started_at)
@@ -207,15 +210,13 @@ def plan_lines(
     if cost := cost_words(fold):
         lines.append([(cost, "dim")])
     shown = _most_telling(fold, most)
-    now, pad = situation.then or time.time(), id_width(fold)
+    pad = id_width(fold)
     for task in (t for t in shown if planned or t.status is not TaskStatus.Planned):
-        lines.append(
-            task_line(fold, task, width=width, pad=pad, now=now, unclaimed=situation.unclaimed)
-        )
+        lines.append(_line_in(situation, task, width, pad))
         if details:
             lines += _details(fold, task, width)
         if task.elements is not None:
-            lines += _item_lines(situation, task, width, now)
+            lines += _item_lines(situation, task, width)
     if left := len(fold.state.written_ids()) - len(shown):
         how = f"; {more} prints them" if more else ""
         lines.append([(f"... and {left:,} more tasks{how}", "dim")])
@@ -226,16 +227,28 @@ def plan_lines(
     return lines
 
 
-def _item_lines(situation: Situation, task: Task, width: int, now: float) -> list[Line]:
+def _line_in(situation: Situation, task: Task, width: int, pad: int) -> Line:
+    return task_line(
+        situation.fold,
+        task,
+        width=width,
+        pad=pad,
+        now=situation.then or time.time(),
+        unclaimed=situation.unclaimed,
+        claimed_at=situation.claimed_at,
+    )
+
+
+def _item_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     """The items of a map that say most: those that failed, ask or run."""
-    fold, unclaimed = situation.fold, situation.unclaimed
+    fold = situation.fold
     items = list(items_of(fold.state, task))
     telling = [item for status in _TELLING_ITEMS for item in items if item.status is status]
     shown = sorted(telling[:MOST_ITEMS], key=lambda item: item.id)
     pad = max((len(id_text(item.id)) for item in shown), default=0)
     lines: list[Line] = []
     for item in shown:
-        line = task_line(fold, item, width=width - 2, pad=pad, now=now, unclaimed=unclaimed)
+        line = _line_in(situation, item, width - 2, pad)
         lines += [[("  ", ""), *line], *_details(fold, item, width)]
     more = len(telling) - len(shown)
     return [*lines, [(f"  ... and {more:,} more items", "dim")]] if more else lines
@@ -246,17 +259,13 @@ def id_width(fold: PlanFold) -> int:
 
 
 def specs_of(fold: PlanFold) -> list[Any]:
-    """The tasks as written, without the items of maps."""
+    """The tasks as written in the plan, without the items of maps."""
     return [task.spec for task in fold.state.written().values()]
 
 
-def counted_specs(fold: PlanFold) -> list[TaskSpec]:
-    """Without those that a revision superseded, and those that undo others."""
-    return [t.spec for t in without_undo_tasks(fold.state).values() if not t.superseded]
-
-
 def _most_telling(fold: PlanFold, most: int | None) -> list[Task]:
-    """In reading order, those that failed or have not ended before those that completed."""
+    """The tasks to show, in reading order; tasks that failed or have not ended are chosen before
+    completed ones."""
     state, chosen = fold.state, list[Task]()
     if most is None or len(state.written_ids()) <= most:
         return [state.tasks[spec.id] for spec in reading_order(specs_of(fold))]
@@ -286,8 +295,7 @@ def _details(fold: PlanFold, task: Task, width: int) -> list[Line]:
 def task_lines(situation: Situation, task: Task, width: int) -> list[Line]:
     """Everything about one task: ``show --task``."""
     fold = situation.fold
-    now, unclaimed = situation.then or time.time(), situation.unclaimed
-    lines = [task_line(fold, task, width=width, pad=0, now=now, unclaimed=unclaimed)]
+    lines = [_line_in(situation, task, width, 0)]
     first = "asked" if task.kind is NodeKind.Clarification else "queued"
     for name, at in ((first, task.started_at), ("ended", task.finished_at)):
         if at:
@@ -322,62 +330,11 @@ def _result_lines(result: Any) -> list[str]:
     return lines
 
 
-# --- what is to be approved ---------------------------------------------------------------------
-
-
-def revision_lines(fold: PlanFold, width: int) -> list[Line]:
-    """What a revision that waits for approval would change, against what was approved before."""
-    if fold.state.status is not PlanStatus.AwaitingApproval or not fold.approved:
-        return []
-    from planfold.drafting.changes import plan_diff
-
-    diff = plan_diff(fold.approved, counted_specs(fold))
-    return [[], *change_lines(diff, width, "Only the model's work on planning it.")]
-
-
-def change_lines(diff: PlanDiff, width: int, without: str) -> list[Line]:
-    """What a revision would change; ``without``: what is said where that is nothing."""
-    styles = {"+": "good", "-": "bad", "~": "ask"}
-    found = clean_lines(str(diff)) if diff else [without]
-    lines: list[Line] = [[("What would change", "bold")]]
-    return lines + [[(fit(line, width), styles.get(line[:1], ""))] for line in found]
-
-
-def approval_lines(fold: PlanFold, width: int) -> list[Line]:
-    """Every line of what an approval would let run, where one is waited for."""
-    if fold.state.status is not PlanStatus.AwaitingApproval:
-        return []
-    return [[], [("What would run", "bold")], *runs_lines(fold, width)]
-
-
-def runs_lines(fold: PlanFold, width: int, *, most: int | None = None) -> list[Line]:
-    """What an approval would let run: not what has completed, whose results are reused."""
-    tasks = fold.state.tasks
-    specs = labelled(counted_specs(fold))
-    done = [s for s in specs if tasks[s.id].status is TaskStatus.Completed]
-    left = [s for s in specs if tasks[s.id].status is not TaskStatus.Completed]
-    again = [s for s in left if tasks[s.id].status is TaskStatus.Planned and tasks[s.id].attempt]
-    lines = preview_lines(left, width, most=most)
-    lines += undo_notes(left, fold.state.config.undo, width)
-    for what, which in (("Runs again", again), ("Already done, and reused", done)):
-        if which:
-            more = f", and {len(which) - SHOWN:,} more" if len(which) > SHOWN else ""
-            text = f"{what}: {', '.join(name_of(spec) for spec in which[:SHOWN])}{more}"
-            lines += [[(part, "dim")] for part in wrapped(text, width)]
-    return lines
-
-
-def tasks_to_approve(fold: PlanFold, width: int) -> list[Line]:
-    """What one approval among several would let run, in short."""
-    lines = [*runs_lines(fold, width, most=MOST_EACH), *revision_lines(fold, width)]
-    return [*lines, *before_lines(fold.state, width)]
-
-
 def whole_report(
     situation: Situation, db: str | None, width: int, *, everything: bool = False
 ) -> list[Line]:
-    """What ``show`` prints; ``everything``: also of a plan with many tasks. Of the past there is
-    nothing to do next."""
+    """What ``show`` prints. ``everything``: all tasks also of a large plan. For a past state there
+    is nothing to do next."""
     fold = situation.fold
     few, asked = (None, None) if everything else (SHOWN, QUESTIONS)
     more = command_line(db, "show", fold.plan_id, "--all")

@@ -8,25 +8,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from planfold.cli.access import ENDED, command_line, person
+from planfold.cli.approval_text import counted_specs, revision_lines, runs_lines
 from planfold.cli.by_hand_text import before_lines
 from planfold.cli.exits import COMPLETED, INTERRUPTED, exit_code_of
 from planfold.cli.forecast_text import forecast_lines
 from planfold.cli.json_log import logs_json
 from planfold.cli.next_steps import next_lines
-from planfold.cli.notifying import delivered, notifying
+from planfold.cli.notification_targets import delivered, notifying
+from planfold.cli.own_worker import Stop, at_work, held_tasks
 from planfold.cli.plan_json import show_json
 from planfold.cli.progress import display_for
 from planfold.cli.question_text import waiting_lines
 from planfold.cli.questions import Keyboard
-from planfold.cli.report import counted_specs, plan_lines, revision_lines, runs_lines
-from planfold.cli.session import (
-    Session,
-    Stop,
-    at_work,
-    held_tasks,
-    tell_interruption,
-    unserved_here,
-)
+from planfold.cli.report import plan_lines
+from planfold.cli.session import Session, tell_interruption, unserved_here
 from planfold.cli.situation import Situation, situation_of
 from planfold.cli.terminal import Line, Paper, can_ask, clean, counted, duration, print_json
 from planfold.planner.commands import CancelPlan
@@ -69,7 +64,7 @@ class TerminalRunner:
         self._since = since or time.time()
 
     async def run(self, plan_id: str, *, detach: bool = False, in_list: bool = False) -> int:
-        """One plan, from approval to its end; returns the exit code. ``in_list``: the JSON
+        """Run one plan, from approval to its end; returns the exit code. ``in_list``: the JSON
         output is a list, because no plan was named."""
         with Stop().listening() as stop:
             await self._ask_for_approval(plan_id, stop)
@@ -91,7 +86,7 @@ class TerminalRunner:
         return code
 
     async def run_all(self) -> int:
-        """Every plan that has not ended."""
+        """Run every plan that has not ended."""
         with Stop().listening() as stop:
             async with notifying(self._app) as consumers:
                 session = await self._work(None, stop)
@@ -222,7 +217,7 @@ class TerminalRunner:
         return exit_code_of(fold.state.status.value for fold in below)
 
     async def _continued_by(self, situation: Situation) -> list[PlanFold]:
-        """The plan, or the sub-plans for which alone it waits."""
+        """The plan, or the sub-plans that it alone waits for."""
         if situation.fold.state.status is not PlanStatus.Running:
             return [situation.fold]
         found = await continued_by(self._app, situation.fold.plan_id)

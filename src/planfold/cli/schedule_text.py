@@ -12,6 +12,7 @@ import msgspec
 from planfold.cli.access import command_line
 from planfold.cli.terminal import Line, clean, counted, date_and_time
 from planfold.instants import zone_of
+from planfold.readmodels.labels import status_word
 
 if TYPE_CHECKING:
     from planfold.runtime.occurrences import ScheduledBy
@@ -28,6 +29,10 @@ _OVERLAP: Final = {
     "queue": "an occurrence waits while the plan before runs",
     "allow": "its plans may overlap",
 }
+_HELD_UP: Final = {
+    "skip": "occurrences are left out until that plan ends",
+    "queue": "occurrences wait until that plan ends",
+}
 
 
 def schedule_json(view: ScheduleView) -> dict[str, Any]:
@@ -36,24 +41,34 @@ def schedule_json(view: ScheduleView) -> dict[str, Any]:
 
 
 def list_lines(views: Sequence[ScheduleView]) -> list[Line]:
-    """One line for each schedule."""
-    pad = max(len(view.name) for view in views)
-    return [
-        [
-            (clean(view.name).ljust(pad), "bold"),
-            (f"  {_next_words(view)}", "ask" if view.paused else ""),
-            (f"  {clean(view.cron)} {clean(view.tz)}", "dim"),
-            (f"  {clean(view.title)}", ""),
-        ]
-        for view in views
-    ]
+    """One line for each schedule, and one for the plan that holds it up."""
+    pad, lines = max(len(view.name) for view in views), list[Line]()
+    for view in views:
+        lines.append(
+            [
+                (clean(view.name).ljust(pad), "bold"),
+                (f"  {_next_words(view)}", "ask" if view.paused else ""),
+                (f"  {clean(view.cron)}" + f" in {clean(view.tz)}" * view.paused, "dim"),
+                (f"  {clean(view.title)}", ""),
+            ]
+        )
+        if view.held_up_by:
+            why = f"held up by {clean(view.held_up_by)}: {status_word(view.previous_status)}"
+            lines.append([(" " * pad + "  " + why, "ask")])
+    return lines
+
+
+def _look_at(plan_id: str, db: str | None) -> Line:
+    return [(command_line(db, "show", plan_id), "busy")]
 
 
 def _next_words(view: ScheduleView) -> str:
     if view.paused:
         return "paused"
     waiting = f", {view.waiting:,} waiting for the plan before" if view.waiting else ""
-    return f"next {date_and_time(view.next_at)}{waiting}" if view.next_at else f"no more{waiting}"
+    if view.next_at is None:
+        return f"no more in {clean(view.tz)}{waiting}"
+    return f"next {_local(view.next_at, view, zone=True)}{waiting}"
 
 
 def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
@@ -67,8 +82,11 @@ def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
         lines.append([("  paused", "ask")])
     lines += [[(f"  next: {_local(at, view)}", "")] for at in upcoming(view)]
     if view.previous:
-        when = date_and_time(view.previous_at)
-        lines.append([(f"  last: {clean(view.previous)}, for {when}", "")])
+        status = f": {status_word(view.previous_status)}" if view.previous_status else ""
+        when = _local(view.previous_at, view)
+        lines.append([(f"  last: {clean(view.previous)}, for {when}{status}", "")])
+    if view.held_up_by:
+        lines.append([(f"  {_HELD_UP[view.overlap]}: ", "ask"), *_look_at(view.held_up_by, db)])
     if view.waiting:
         lines.append([(f"  {counted(view.waiting, 'occurrence')} waiting for its end", "")])
     for plan_id in view.starting:
@@ -91,7 +109,7 @@ def schedule_lines(view: ScheduleView, db: str | None) -> list[Line]:
 
 
 def upcoming(view: ScheduleView) -> list[float]:
-    """Its next occurrences, in seconds since the epoch."""
+    """The next occurrences, in seconds since the epoch."""
     if view.next_at is None:
         return []
     from planfold.cron import Cron
@@ -103,14 +121,14 @@ def upcoming(view: ScheduleView) -> list[float]:
     return [view.next_at, *islice(cron.between(view.next_at, 2.5e11), UPCOMING - 1)]
 
 
-def _local(at: float, view: ScheduleView) -> str:
-    """In the time zone of the schedule, and of this machine where that is another one."""
+def _local(at: float, view: ScheduleView, *, zone: bool = False) -> str:
+    """A time in the zone of the schedule, and in that of this machine if it differs."""
     try:
         there = datetime.fromtimestamp(at, zone_of(view.tz))
     except ValueError:  # this machine lacks the time zone
         return date_and_time(at)
     here = datetime.fromtimestamp(at).astimezone()
-    text = there.strftime("%a %Y-%m-%d %H:%M")
+    text = there.strftime("%a %Y-%m-%d %H:%M") + f" {clean(view.tz)}" * zone
     if there.utcoffset() == here.utcoffset():
         return text
     return f"{text} (here {here:%Y-%m-%d %H:%M})"
@@ -124,6 +142,6 @@ def submitted_lines(schedule: ScheduledBy | None) -> list[Line]:
         [(f"by the schedule {clean(schedule.name)}, for {clean(schedule.occurrence)}", "dim")]
     ]
     if schedule.changed:
-        text = "the tools have changed: its tasks are others than those approved with the schedule"
+        text = "the tools have changed: its tasks differ from those approved with the schedule"
         lines.append([(text, "ask")])
     return lines

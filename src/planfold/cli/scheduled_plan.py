@@ -81,10 +81,10 @@ async def kept_there(
 ) -> ScheduleView | None:
     """At a service, where ``keep`` sends the plan. None: the person declined it."""
     from planfold.cli.access import client_of
-    from planfold.cli.remote_run import previewed, source_of
+    from planfold.cli.remote_run import plan_source, previewed
 
     checked, _ = await previewed(server, source, dict(params))
     if (approved := ask(checked)) is None:
         return None
     async with client_of(server) as client:
-        return await keep(client, source_of(source), approved)
+        return await keep(client, plan_source(source), approved)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
-    asynccontextmanager,
     contextmanager,
     nullcontext,
     suppress,
@@ -17,7 +15,7 @@ from contextlib import (
 from typing import TYPE_CHECKING
 
 from planfold.cli.access import ENDED, command_line, unfinished_plans
-from planfold.cli.child_signals import STOPPING, own_to_children
+from planfold.cli.own_worker import Stop
 from planfold.cli.progress import Display, LiveTable
 from planfold.cli.question_text import signal_line, waiting_line, waiting_lines
 from planfold.cli.questions import Asker, Keyboard
@@ -42,37 +40,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.1
 SIGNALS_TOLD = 20  # of which the command is printed; `why` has those of all
+QUEUES_S = 0.5  # between two looks at the queue, while a task is under a shared limit
 PAUSE_S = 0.02  # between two polls, so that a busy log does not mean a busy loop
-
-
-class Stop:
-    """Signals: the first one asks to stop, the next ones to stop immediately."""
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-        self.asked = asyncio.Event()
-        self.again = asyncio.Event()
-        self.callbacks: list[Callable[[], None]] = []
-
-    def _received(self, number: signal.Signals) -> None:
-        if self.asked.is_set():
-            self.again.set()
-        self.signal = self.signal or number
-        self.asked.set()
-        for callback in self.callbacks:
-            callback()
-
-    @contextmanager
-    def listening(self) -> Iterator[Stop]:
-        loop = asyncio.get_running_loop()
-        for number in STOPPING:
-            loop.add_signal_handler(number, self._received, number)
-        try:
-            with own_to_children():
-                yield self
-        finally:
-            for number in STOPPING:
-                loop.remove_signal_handler(number)
 
 
 class Session:
@@ -106,13 +75,14 @@ class Session:
         self._changed = asyncio.Event()
         self._asker: Asker | None = None
         self._looked_for_plans = 0.0
+        self._queues_at = 0.0  # when to look at them next (time.monotonic())
         self._moved = time.monotonic()
         self._fault: BaseException | None = None
         self._told_waits: set[tuple[str, int, float]] = set()
         self._told_signals: set[tuple[str, int, int]] = set()
 
     async def follow(self, worker: Worker | None = None, *, ask: bool = False) -> None:
-        """Until nothing more can happen, or a signal came."""
+        """Follow the plans until nothing more can happen, or a signal comes."""
         await self.look()
         await self._show_earlier_attempts(worker)
         keyboard = Keyboard(self._changed.set, own_echo=self.display.redraws) if ask else None
@@ -137,7 +107,7 @@ class Session:
             self.display.close()
 
     async def _show_earlier_attempts(self, worker: Worker | None) -> None:
-        """Those that run, and those that wait for a worker other than this one."""
+        """Show attempts that already run, and those that wait for another worker."""
         for fold in self.folds.values():
             earlier = [
                 task
@@ -159,6 +129,7 @@ class Session:
             if self._asker is not None:
                 await self._asker.step(folds)
                 below = self._asker.lines(folds, self._paper.width)
+            await self._look_at_queues()
             self.display.draw(folds, below)
             self._tell_waits()
             self._tell_signals()
@@ -220,6 +191,17 @@ class Session:
                 self.display.happened(fold, envelope, news=news)
                 self._moved = time.monotonic()
 
+    async def _look_at_queues(self) -> None:
+        """Let the table know which tasks wait for a shared limit: the log has them as running."""
+        if not isinstance(self.display, LiveTable) or time.monotonic() < self._queues_at:
+            return
+        self._queues_at = time.monotonic() + QUEUES_S
+        for plan_id, fold in self.folds.items():
+            self.display.queues.pop(plan_id, None)
+            if any(task.spec.limits for task in fold.state.schedule.having((TaskStatus.Running,))):
+                found = await self.app.unclaimed(plan_id, fold.state)
+                self.display.queues[plan_id] = found
+
     async def _wanted(self) -> Sequence[str]:
         if self._plan_ids is not None:
             return self._with_sub_plans(self._plan_ids)
@@ -233,7 +215,7 @@ class Session:
         return list(self.folds)
 
     def _with_sub_plans(self, plan_ids: Sequence[str]) -> Sequence[str]:
-        """These plans and their sub-plans that run."""
+        """These plans and their running sub-plans."""
         found = [*plan_ids]
         for plan_id in found:
             fold = self.folds.get(plan_id)
@@ -280,7 +262,8 @@ class Session:
         return not (will_go_on or asking)
 
     def _tell_waits(self) -> None:
-        """Where no person can be asked here: the answer that a plan waits for, and its deadline."""
+        """Print the answer that a plan waits for, and its deadline, if no person can be asked
+        here."""
         if self._asker is not None or self._to_the_end:
             return
         for fold in self.folds.values():
@@ -295,7 +278,7 @@ class Session:
                     self.display.say(waiting_line(fold, question))
 
     def _tell_signals(self) -> None:
-        """Where tasks wait for signals: the commands that give the first ones."""
+        """Print the first commands that give the signals which tasks wait for."""
         if self._to_the_end:
             return
         for fold in self.folds.values():
@@ -316,47 +299,9 @@ class Session:
 
 
 async def unserved_here(app: App, fold: PlanFold, worker: Worker | None = None) -> list[Task]:
-    """The tasks that no running worker can run. See :func:`unserved`."""
+    """The tasks that no live worker can run. See :func:`unserved`."""
     owner = worker.owner if worker is not None else ""
     return await unserved(app.store, app.executors, fold.plan_id, fold.state, owner)
-
-
-@contextmanager
-def settled() -> Iterator[None]:
-    """Inside the block the garbage collector does not look through what was loaded before: modules
-    and tools stay. Does nothing where the program has frozen objects."""
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-@asynccontextmanager
-async def at_work(worker: Worker, stop: Stop, *, drain_s: float = 0.0) -> AsyncIterator[None]:
-    """Run the worker inside the block. On leaving, running tasks get ``drain_s`` seconds to end;
-    another signal ends that wait."""
-    await worker.__aenter__()
-    try:
-        with settled():
-            yield
-    finally:
-        stop.again.clear()
-        stopping = asyncio.create_task(worker.stop(drain_s=drain_s))
-        while not stopping.done():
-            hurry = asyncio.create_task(stop.again.wait())
-            await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
-            hurry.cancel()
-            if not stopping.done():
-                stop.again.clear()
-                stopping.cancel()
-                with suppress(asyncio.CancelledError):
-                    await stopping
-                stopping = asyncio.create_task(worker.stop())
-        await stopping
 
 
 def tell_interruption(
@@ -384,8 +329,3 @@ def tell_interruption(
         ("Interrupted. Continue with: ", ""), (command_line(db, "resume", *names, *more), "busy")
     )
     paper.flush()
-
-
-async def held_tasks(app: App, worker: Worker) -> list[tuple[str, int]]:
-    """What a worker holds now: plan and task."""
-    return [(row.aggregate_id, row.task_id) for row in await app.store.queue.owned(worker.owner)]

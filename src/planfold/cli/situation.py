@@ -16,18 +16,21 @@ if TYPE_CHECKING:
     from planfold.runtime.forking import PlanForking
 
 NO_TASKS: Final[Mapping[int, str]] = MappingProxyType({})
+NO_TIMES: Final[Mapping[int, float]] = MappingProxyType({})
 
 
 class Situation(NamedTuple):
-    """A plan and the workers of its tasks: ``unclaimed`` are waiting tasks, each with the reason
-    in words; ``attended`` says whether a live worker holds any task. ``then``: the time of the
-    state, in seconds since the epoch (None: the present). ``schedule`` submitted it, if any."""
+    """A plan and the workers of its tasks: ``unclaimed`` are queued tasks, each with what it waits
+    for in words; ``claimed_at`` is when a worker claimed the other dispatched tasks; ``attended``
+    says whether a live worker continues the plan. ``then``: the time of the state, in seconds since
+    the epoch (None: the present). ``schedule`` submitted it, if any."""
 
     fold: PlanFold
     unclaimed: Mapping[int, str]
     attended: bool
     then: float | None = None
     schedule: ScheduledBy | None = None
+    claimed_at: Mapping[int, float] = NO_TIMES
 
 
 async def situation_of(
@@ -43,4 +46,4 @@ async def situation_of(
         return Situation(fold, NO_TASKS, False, then, schedule)
     found = await app.unclaimed(plan_id, fold.state)
     words = {task_id: clean(text) for task_id, text in found.tasks.items()}
-    return Situation(fold, words, found.attended, schedule=schedule)
+    return Situation(fold, words, found.attended, None, schedule, found.claimed_at)

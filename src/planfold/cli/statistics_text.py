@@ -17,7 +17,7 @@ _TIMES = {"queued": "queued", "running": "ran", "person": "waited for a person",
 def statistics_lines(
     found: Mapping[str, Mapping[str, Any]], by: str | None, unreadable: Sequence[str]
 ) -> list[Line]:
-    """What ``planfold stats`` prints, of figures as JSON."""
+    """What ``planfold stats`` prints, from figures as JSON."""
     lines: list[Line] = []
     for name, figures in found.items():
         title = f"{by} {clean(name) or 'none'}" if by else "All plans"

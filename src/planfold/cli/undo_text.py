@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def undo_facts(state: PlannerState, task: Task, width: int) -> list[Line]:
-    """Of one task: what would undo it, or the task that did or is to."""
+    """The undo of one task: what would undo it, or the task that did or will."""
     if (by := state.tasks.get(task.undo_task)) is not None:
         verb = "undone" if is_undone(state, task) else "to be undone"
         return [[(f"{verb} by task {name_of(by.spec)}", "ask")]]

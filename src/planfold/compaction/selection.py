@@ -48,8 +48,8 @@ class _Page:
         self._room = limit + len(GAP) + 2  # the first line has neither a gap nor a newline before
 
     def add_all(self, groups: list[tuple[int, ...]]) -> None:
-        """All of them, cut as far as it takes; where even that is too much, the last and then the
-        first ones."""
+        """Add all of these lines, cut as far as necessary; if they do not fit even then, the last
+        ones and then the first ones."""
         width = _WIDTHS[0]
         for width in _WIDTHS:
             wanted = {i: self._truncated(i, width) for lines in groups for i in lines}

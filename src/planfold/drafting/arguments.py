@@ -10,7 +10,6 @@ import msgspec
 
 from planfold.drafting.draft import Limits
 from planfold.drafting.faults import Faults, excerpt, listed, quoted
-from planfold.drafting.fields import unicode_fault
 from planfold.planner.references import (
     OCCURRENCE,
     find_references,
@@ -18,6 +17,7 @@ from planfold.planner.references import (
     unescape,
     whole_reference,
 )
+from planfold.printable import unicode_fault
 from planfold.tools.tool import Tool
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ from planfold.tools.secrets import references_in as secrets_in
 from planfold.tools.tool import Toolbox
 
 _IN_SCRIPT: Final = re.compile(r"(?<!\$)\$\{?params(?:\.\w|\[|\})")
-_ENV: Final = 'hand it over in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
+_ENV: Final = 'pass it in env: {"VALUE": "$params.NAME"}, and write "$VALUE" in the script'
 _UNDO: Final = "undo."  # where faults of the call that undoes a task are
 _NUMBERS: Final = frozenset({"integer", "number", "boolean"})
 _READ_AS_CODE: Final = {
@@ -58,7 +58,7 @@ _READ_AS_CODE: Final = {
 
 
 class BoundPlan(NamedTuple):
-    """A draft without parameters, and the values that they had."""
+    """A draft without parameters, and the values that its parameters had."""
 
     draft: PlanDraft
     params: tuple[ParameterValue, ...]
@@ -139,7 +139,7 @@ class _Binder:
         return msgspec.structs.replace(task, **changed)
 
     def text(self, text: Any, task: str | None, field: str, *, items: bool = False) -> Any:
-        """A text for people. In that of ``items``, ``$item`` has a meaning."""
+        """A text for people. In the text of ``items``, ``$item`` has a meaning."""
         if not isinstance(text, str) or "$" not in text:
             return text
 
@@ -362,6 +362,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _in_cel(value: Any) -> str:
-    """A literal of CEL, which reads JSON as it is. A number has no fixed type, so that 1 is 1.0."""
+    """A value as a literal of CEL, which reads JSON. A number has no fixed type, so 1 equals
+    1.0."""
     literal = written_json(value)
     return literal if isinstance(value, (str, bool)) else f"dyn({literal})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -66,6 +65,19 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     each task with a label.
     ``undo`` is the call that reverts the task when the plan fails or is cancelled.
     ``limits`` are names of :class:`SharedLimit`, to which those of the tool are added.
+
+    Example:
+        from planfold import Effect, RetryPolicy, TaskDraft
+
+        test = TaskDraft(
+            label="test",
+            description="Run the tests",
+            tool="shell",
+            arguments={"argv": ["make", "test"]},
+            effect=Effect.Safe,
+            retry=RetryPolicy(attempts=3),
+            timeout=900,
+        )
     """
 
     description: str
@@ -105,6 +117,8 @@ class TaskDraft(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         """Keep the list of a map as JSON, as a text has it; the compiler refuses any other."""
         if isinstance(self.for_each, list):
+            import json  # seldom needed
+
             with suppress(TypeError, ValueError, RecursionError):
                 self.for_each = json.dumps(
                     self.for_each, ensure_ascii=False, allow_nan=False, separators=(",", ":")

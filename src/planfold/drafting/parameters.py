@@ -12,8 +12,8 @@ import msgspec
 
 from planfold.drafting.draft import Parameter, PlanDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
-from planfold.drafting.fields import unicode_fault
 from planfold.planner.references import described, written_out
+from planfold.printable import unicode_fault
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SCALARS: Final = frozenset({"string", "integer", "number", "boolean", "secret"})

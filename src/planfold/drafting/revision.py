@@ -143,8 +143,8 @@ def check_revision(command: RevisePlan, tools: Toolbox, plan: PlannerState) -> N
 
 
 def _staying(plan: PlannerState) -> dict[int, TaskSpec]:
-    """Tasks that a revision does not change: they have started and did not end without
-    completing, or such a task waits for them."""
+    """Tasks that a revision does not change: those that have started (except ended ones that did
+    not complete), and those that a started task waits for."""
     written = without_undo_tasks(plan)
     started = [i for i, task in written.items() if has_started(task) and not _is_over(task)]
     kept = ancestors(written, started)
@@ -179,7 +179,7 @@ def existing_tasks(
 def _identify(
     tasks: list[TaskDraft], plan: PlannerState, staying: Mapping[int, TaskSpec], faults: Faults
 ) -> list[int]:
-    """The id in the plan of each task of a draft."""
+    """For each task of a draft, its id in the plan."""
     written = without_undo_tasks(plan)
     free = {i: t.spec for i, t in written.items() if not (t.spec.drafts or t.superseded)}
     found: dict[int, int] = {}  # place -> id

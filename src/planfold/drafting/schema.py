@@ -191,7 +191,7 @@ def plan_schema() -> dict[str, Any]:
     definitions: dict[str, dict[str, Any]] = schema["$defs"]
     for name, fields in DESCRIPTIONS.items():
         definition = definitions[name]
-        definition["description"] = " ".join(str(definition.get("description", "")).split())
+        definition["description"] = prose_of(str(definition.get("description", "")))
         for field, text in fields.items():
             definition["properties"][field]["description"] = text
         for field, rules in _NUMBER_RULES.get(name, {}).items():
@@ -201,6 +201,11 @@ def plan_schema() -> dict[str, Any]:
     task["label"]["anyOf"][0]["pattern"] = f"^{LABEL.pattern}$"
     task["description"]["minLength"] = 1
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "plan", **schema}
+
+
+def prose_of(docstring: str) -> str:
+    """A docstring on one line, without its example, which is Python."""
+    return " ".join(docstring.partition("Example:\n")[0].split())
 
 
 def _numeric_part(schema: dict[str, Any]) -> dict[str, Any]:

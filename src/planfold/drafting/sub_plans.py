@@ -208,7 +208,7 @@ def _is_about_value(fault: Fault) -> bool:
 
 
 def _values(plan: PlanDraft, given: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
-    """The values of parameters, as far as they are known, with samples of the others."""
+    """The values of parameters, as far as they are known; samples for the others."""
     declared = plan.params if isinstance(plan.params, dict) else {}
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -222,7 +222,7 @@ def _values(plan: PlanDraft, given: Mapping[str, Any], faults: Faults) -> dict[s
 
 
 def sub_plan_call(arguments: dict[str, Any]) -> ToolCall:
-    """How the specification of a task says the values of the parameters."""
+    """The values of the parameters, in the specification of a task."""
     return ToolCall(ROUTE, arguments)
 
 

@@ -9,7 +9,7 @@ from planfold.drafting.arguments import ArgumentChecks
 from planfold.drafting.dependencies import Links, Numbered
 from planfold.drafting.draft import Limits, TaskDraft, UndoDraft
 from planfold.drafting.faults import Faults, listed, quoted
-from planfold.drafting.fields import MAX_SECONDS, check_retry, kind_of, unicode_fault
+from planfold.drafting.fields import MAX_SECONDS, check_retry, kind_of
 from planfold.drafting.result_fields import ResultChecks
 from planfold.drafting.shared_limits import shared_limits_of
 from planfold.drafting.waits import is_wait
@@ -21,6 +21,7 @@ from planfold.planner.references import (
     rename_references,
 )
 from planfold.planner.tasks import NodeKind, TaskSpec, ToolCall, Undo
+from planfold.printable import unicode_fault
 from planfold.tools.tool import Toolbox
 
 _FIELD: Final = "undo."

@@ -8,8 +8,9 @@ from typing import Self
 import msgspec
 
 from planfold.errors import ConfigurationError
+from planfold.patterns import pattern
 
-_TEXT = re.compile(r"([^:\s]+):([0-9]{1,18}):([0-9]{1,18})", re.ASCII)
+_TEXT = pattern(r"([^:\s]+):([0-9]{1,18}):([0-9]{1,18})", re.ASCII)
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

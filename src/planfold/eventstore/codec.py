@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -193,6 +192,8 @@ def _holds_fields(read: Any, said: dict[str, Any]) -> bool:
 
 def require_finite(what: str, value: Any) -> None:
     """Raises ValueError where ``value`` holds a number that JSON has not."""
+    import json  # seldom needed
+
     try:
         json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)
     except ValueError:

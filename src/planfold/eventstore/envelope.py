@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -25,6 +24,14 @@ class Envelope(msgspec.Struct, frozen=True):
 
     ``position`` rises through the whole log and may have gaps; ``version`` counts the events of
     one stream without gaps, from 1. ``recorded_at``: seconds since the epoch.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///:memory:") as app:
+            await app.submit("1. Run `true`")
+            for envelope in await app.log.read():
+                print(envelope.position, envelope.aggregate_id, envelope.event_type)
     """
 
     position: int
@@ -53,6 +60,8 @@ class Envelope(msgspec.Struct, frozen=True):
 def event_checksum(event_id: str, event_type: str, recorded_at: float, causation_id: str) -> str:
     """Distinguishes an event from the one with its id in another history. It covers what identifies
     the event and not its data, which a later version may read in another shape."""
+    import hashlib  # few processes need it
+
     parts = msgspec.json.encode((event_id, event_type, recorded_at, causation_id))
     return hashlib.sha256(parts).hexdigest()[:16]
 

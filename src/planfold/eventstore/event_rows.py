@@ -13,7 +13,9 @@ id. All other rows, and those of older versions, hold both ids in full.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import repeat
 from math import floor
 from struct import Struct
 from typing import Any, Final
@@ -64,7 +66,8 @@ _join = b"\0".join
 
 @lru_cache(4096)
 def identity_checksum(stream_id: bytes, aggregate_id: bytes) -> int:
-    """What the checksums of all events of a stream begin with."""
+    """The checksum of the fields that all events of a stream share; the checksum of each event
+    continues it."""
     return crc32(b"%b\0%b\0" % (stream_id, aggregate_id))
 
 
@@ -81,6 +84,22 @@ def event_checksum(
     numbers = _numbers(version, event_version, recorded_at)
     checksum = crc32(_join((numbers, event_type, metadata, data)), identity)
     return checksum if checksum < 0x80000000 else checksum - 0x100000000
+
+
+def event_checksums(
+    identity: int,
+    versions: Iterable[int],
+    event_types: Iterable[bytes],
+    event_versions: Iterable[int],
+    data: Iterable[bytes],
+    metadata: Iterable[bytes],
+    recorded_at: Iterable[float],
+) -> list[int]:
+    """:func:`event_checksum` of many events of a stream, with less Python code for each."""
+    numbers = map(_numbers, versions, event_versions, recorded_at)
+    contents = map(_join, zip(numbers, event_types, metadata, data, strict=True))
+    found = map(crc32, contents, repeat(identity))
+    return [c if c < 0x80000000 else c - 0x100000000 for c in found]
 
 
 UNREADABLE: Final = Metadata(extra={"unreadable": "true"})
@@ -144,8 +163,8 @@ def encode_metadata(metadata: Metadata, aggregate_id: str, recorded_at: float) -
 
 
 def _brief(metadata: Metadata, aggregate_id: str, recorded_at: float) -> bytes | None:
-    """The JSON of metadata that names a cause within its stream and the times of an attempt:
-    nearly all metadata is that. None: it is of another kind, or cannot be read back."""
+    """The JSON of metadata that has only a cause within its stream and the times of an attempt, as
+    nearly all metadata has. None: it has more, or could not be read back."""
     cause, size = metadata.causation_id, len(aggregate_id)
     if (
         metadata.extra

@@ -22,11 +22,13 @@ class StreamHead(msgspec.Struct, frozen=True):
 
 
 class HeadChoice(msgspec.Struct, frozen=True):
-    """Streams with one of these ``statuses`` in their head (none given: with any) and one of these
-    ``projects`` (likewise; a head without one has "default"), with all of these ``tags`` (which a
-    head has sorted), which began at ``since`` or later (seconds since the epoch), below a key: time
-    and id, as :func:`key_of` gives it. A time with the id "" is below all streams that began
-    then."""
+    """A filter of streams. The head has one of these ``statuses`` and one of these ``projects``
+    (none given: any; a head without a project has "default"), and all of these ``tags`` (which are
+    sorted in a head). The stream began at ``since`` or later (seconds since the epoch).
+
+    ``below`` is the key after which a page begins: time and id, as :func:`key_of` gives it. A time
+    with the id "" is below all streams that began then.
+    """
 
     statuses: tuple[str, ...] = ()
     since: float = -inf

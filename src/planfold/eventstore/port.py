@@ -9,13 +9,12 @@ ids are written together or not at all. Every backend passes the contract suite
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from planfold.eventstore.checkpoint import Checkpoint
 from planfold.eventstore.codec import Codec
-from planfold.eventstore.consumers import Consumers
 from planfold.eventstore.envelope import Envelope, History, Query
 from planfold.eventstore.heads import ALL_HEADS, HeadChoice
 from planfold.eventstore.heads import StreamHead as StreamHead
@@ -25,6 +24,9 @@ from planfold.eventstore.queue import WorkerRecord as WorkerRecord
 from planfold.eventstore.transfer import Transfer
 from planfold.eventstore.wakeup import Wakeup
 from planfold.handler import Enqueue, Metadata, QueueChange, Signal
+
+if TYPE_CHECKING:
+    from planfold.eventstore.consumers import Consumers
 
 
 class Fence(msgspec.Struct, frozen=True, gc=False):
@@ -108,25 +110,25 @@ class Checkpoints(Protocol):
         ...
 
     async def save_snapshot(self, aggregate_id: str, version: int, data: bytes | None) -> None:
-        """Save a snapshot in place of an older one; None removes it."""
+        """Save a snapshot; it replaces an older one. None removes it."""
         ...
 
     async def read_model(self, name: str) -> tuple[Checkpoint, bytes] | None:
-        """What was saved under a name of what is counted from the log, and up to where it was; None
-        where there is none or it is damaged."""
+        """The data saved under a name, and the checkpoint up to which it was counted; None if there
+        is none or it is damaged."""
         ...
 
     async def save_read_model(self, name: str, checkpoint: Checkpoint, data: bytes) -> None:
-        """Save it in place of what was there."""
+        """Save data that was counted from the log; it replaces earlier data of that name."""
         ...
 
     async def forget_read_models(self) -> None:
-        """Remove all of them: they are counted again from what the log has now."""
+        """Remove all of this data, so that it is counted again from the log."""
         ...
 
     async def times_forgotten(self) -> int:
-        """How often they were removed. What was counted before the last time may hold what the log
-        has no longer."""
+        """How often the data was removed. Data that was counted before the last removal may include
+        events that are no longer in the log."""
         ...
 
 
@@ -179,7 +181,7 @@ class EventStore(Protocol):
         ...
 
     def flush(self) -> None:
-        """A hint: nothing more is about to be appended, so what waits may be committed now."""
+        """A hint that no further append follows soon, so a waiting commit need not wait longer."""
         ...
 
     async def read(
@@ -229,9 +231,9 @@ class EventStore(Protocol):
         ...
 
     async def lock_stream(self, aggregate_id: str) -> Callable[[], None]:
-        """Wait until no other process holds the lock of this stream, and take it; returns what
-        releases it. Nothing depends on it: it spares conflicts where several processes decide on
-        one stream. Where it is not to be had soon, the call returns without it."""
+        """Wait until no other process holds the lock of this stream, and take it; returns a
+        function that releases it. The lock only avoids conflicts between processes that decide on
+        the same stream: if it cannot be had soon, the call returns without it."""
         ...
 
     async def version(self, aggregate_id: str) -> int:

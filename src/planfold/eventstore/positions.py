@@ -45,9 +45,9 @@ async def subscribe_after(
 
 
 async def last_event(store: EventStore, until: int, query: Query | None = None) -> int:
-    """The position of the last matching event up to ``until`` that is in the log: that one may have
-    been archived, and so may any number before it. ``until`` where the log has not come so far; 0
-    where there is none."""
+    """The position of the last matching event in the log up to ``until``. Events before ``until``
+    may have been archived, so it may be much lower. ``until`` itself if the log does not reach that
+    far yet; 0 if no event matches."""
     if until > await store.last_position():
         return until
     wanted = query or Query()

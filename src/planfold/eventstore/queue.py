@@ -51,14 +51,12 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
 
 class WorkerRecord(msgspec.Struct, frozen=True):
-    """A worker that lives, for people to look at; nothing is recovered from it.
+    """A live worker, as people see it; recovery does not use it.
 
     ``routes`` None: all of them. ``declined`` are tools that it found it does not have.
-    ``plan_id``: the only plan that it serves, with the streams below it; None: all. ``leased``
-    tasks are its own at present.
-    ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` moves on with every
-    renewal. ``host`` may end with a mark that says in which boot and container ``pid`` means
-    something.
+    ``plan_id``: it serves only this plan and the streams below it; None: all. It holds ``leased``
+    tasks. ``started_at`` and ``seen_at`` are seconds since the epoch; ``seen_at`` is updated with
+    every renewal. ``host`` may end with a mark of the boot and container in which ``pid`` is valid.
     """
 
     owner: str
@@ -210,8 +208,8 @@ class TaskQueue(Protocol):
         ...
 
     async def declare(self, limits: Mapping[str, SharedLimit]) -> None:
-        """Set these limits, in place of what an earlier declaration said of them. Claims of every
-        worker heed them; a task under a limit that no worker has declared is not granted."""
+        """Set these limits; they replace earlier declarations. Claims of every worker apply them. A
+        task under a limit that no worker has declared is not granted."""
         ...
 
     async def limits(self) -> list[LimitState]:
@@ -224,7 +222,7 @@ class TaskQueue(Protocol):
         ...
 
     async def reopen(self, names: Iterable[str]) -> None:
-        """Take back what :meth:`close` did to these limits."""
+        """Open limits that :meth:`close` closed."""
         ...
 
     async def opens_in(self) -> float | None:
@@ -235,14 +233,14 @@ class TaskQueue(Protocol):
     async def release(
         self, owner: str, lease: Lease, *, started: bool, counts: bool = True
     ) -> None:
-        """Release a task, which returns to the head of the queue; ``started`` says that its effect
-        may have begun. Without ``counts`` no attempt began at all, so that its start does not count
-        under its limits. Does nothing when another owner has the lease."""
+        """Release a task: it returns to the head of the queue. ``started``: its effect may have
+        begun. ``counts`` False: no attempt began, so its start does not count under its limits.
+        Does nothing if another owner has the lease."""
         ...
 
     async def renew(self, owner: str) -> list[Lease]:
-        """Prolong everything that ``owner`` holds, and return it: also what had run out, as long
-        as no other owner has it."""
+        """Prolong all leases of ``owner``, and return them. This includes leases that have run out,
+        as long as no other owner has claimed the tasks."""
         ...
 
     async def owned(self, owner: str) -> list[Lease]:

@@ -1,4 +1,5 @@
-"""What the locks of streams have in common. They spare conflicts, and nothing depends on them."""
+"""What the stream locks of both backends share. They only avoid conflicts; correctness does not
+depend on them."""
 
 from __future__ import annotations
 
@@ -9,4 +10,4 @@ WITHOUT_S: Final = 5.0  # for which no lock is asked for, after one that was not
 
 
 def not_locked() -> None:
-    """Releases the lock of a stream that was not to be had."""
+    """Release nothing: the lock of the stream could not be had."""

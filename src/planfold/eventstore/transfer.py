@@ -96,8 +96,8 @@ class Tombstone(msgspec.Struct, frozen=True):
 
 
 def origins_in(head: str | bytes | dict[str, Any]) -> list[str]:
-    """The streams that a stream with this head (or its JSON) continues, and is not folded
-    without."""
+    """The ids of the streams without which a stream with this head (or its JSON) cannot be
+    folded."""
     origins = _decoded(head).get("origins")
     return [name for name in origins if isinstance(name, str)] if isinstance(origins, list) else []
 
@@ -132,7 +132,7 @@ def archived(tombstone: Tombstone) -> CommandRejected:
 
 
 class Footing(msgspec.Struct, frozen=True):
-    """What decides whether a stream may be archived. ``consumer`` has not read all of it yet,
+    """What decides whether a stream may be archived: ``consumer`` has not read all of it yet,
     ``parked_by`` has parked it."""
 
     version: int
@@ -164,7 +164,7 @@ def hindrance(footing: Footing | None, version: int, statuses: Collection[str]) 
 
 
 class Transfer(Protocol):
-    """Streams out of the store and into it, and away."""
+    """Moves streams between stores, and to archives."""
 
     def rows(
         self, aggregate_ids: Sequence[str] | None = None

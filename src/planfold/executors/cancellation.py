@@ -22,7 +22,7 @@ class Cancellation(asyncio.Event):
         self._callbacks: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        """Set it, and call the callbacks; setting it again does nothing."""
+        """Set the event and call the callbacks. Setting it again does nothing."""
         if self.is_set():
             return
         super().set()

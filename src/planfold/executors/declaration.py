@@ -10,9 +10,10 @@ import msgspec
 
 from planfold.drafting.draft import Limits
 from planfold.drafting.faults import Faults, excerpt
-from planfold.drafting.fields import check_retry, unicode_fault
+from planfold.drafting.fields import check_retry
 from planfold.errors import ConfigurationError
 from planfold.planner.tasks import Effect, RetryPolicy
+from planfold.printable import unicode_fault
 
 OPTIONS: Final = ("name", "effect", "retry", "description", "literal", "limit")
 _LIMITS: Final = Limits()

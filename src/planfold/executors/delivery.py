@@ -49,8 +49,8 @@ def deliveries(
     env_allow: Sequence[str] = (),
     allow_private: Sequence[str] = (),
 ) -> dict[str, Deliver]:
-    """What delivers to each target, by its name. Programs run in ``workspace``, with the
-    environment that ``shell`` commands see; webhooks reach what ``http`` reaches.
+    """The delivery function of each target, by name. Programs run in ``workspace``, with the
+    environment of ``shell`` commands; webhooks can reach what ``http`` can reach.
 
     Raises:
         ConfigurationError: a function cannot be imported.
@@ -124,8 +124,8 @@ async def _run(
 
 
 def _wait(target: NotifyTarget, process: subprocess.Popen[bytes], content: bytes) -> None:
-    """Until the program has ended. Raises Transient after its time; then what it started is
-    stopped as well."""
+    """Wait until the program has ended. After its time-out, the program and its children are
+    stopped, and Transient is raised."""
     with process:
         try:
             process.communicate(content, timeout=target.timeout)

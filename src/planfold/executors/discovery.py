@@ -45,7 +45,8 @@ def add_tools(
 
 @lru_cache(1)
 def _tool_entry_points(_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Kept, because finding them reads the metadata of every installed package."""
+    """The entry points of tools, cached, because finding them reads the metadata of every installed
+    package."""
     from importlib.metadata import entry_points  # slow to import, and not needed to look at plans
 
     return tuple(entry_points(group=TOOL_ENTRY_POINTS))
@@ -79,7 +80,7 @@ def _import(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """What a module raises while it is imported, as ConfigurationError with its place."""
+    """An exception of a module's import as ConfigurationError, with its place."""
     try:
         yield
     except ConfigurationError as fault:
@@ -103,7 +104,7 @@ def _reason(fault: BaseException, name: str) -> str:
 
 
 def _place(fault: BaseException) -> str:
-    """The line of the module itself, which is the first one beyond the import machinery."""
+    """The line of the module itself: the first one beyond the import machinery."""
     for frame in traceback.extract_tb(fault.__traceback__):
         if frame.filename != __file__ and not frame.filename.startswith(_IMPORTING):
             return f" ({frame.filename}, line {frame.lineno})"

@@ -38,7 +38,8 @@ def describe_exception(
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether it says that a retry does not help; a group does if one of its members does."""
+    """Whether a retry does not help, according to this exception. A group is permanent if one of
+    its members is."""
     if isinstance(error, BaseExceptionGroup):
         return any(isinstance(member, Permanent) for member in leaves(error))
     return isinstance(error, Permanent)

@@ -157,7 +157,7 @@ class HttpExecutor:
 
 
 class _Supervision:
-    """Waits for the thread, but no longer than the deadline and the task's life."""
+    """Waits for the thread, at most until the deadline or the end of the attempt."""
 
     def __init__(self, context: TaskContext, fetch: Fetch, timeout_s: float) -> None:
         self._context = context
@@ -195,7 +195,7 @@ class _Supervision:
 
 
 def _retry_after(headers: HTTPMessage) -> float:
-    """The seconds that a server asks to wait; 0.0 where it does not say."""
+    """The seconds that a server asks to wait; 0.0 if it does not say."""
     said = str(headers.get("retry-after", "")).strip()
     if said.isascii() and said.isdecimal() and len(said) < 10:
         return float(said)

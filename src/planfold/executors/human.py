@@ -13,7 +13,7 @@ class HumanExecutor:
     """Serves Processing tasks while no model is configured."""
 
     async def execute(self, context: TaskContext) -> Outcome:
-        """Ask at once; the attempt ends, and no worker is held while the person works."""
+        """Ask the person at once. The attempt ends, so no worker is held while the person works."""
         lines = [with_occurrence(context.plan, context.task.description)]
         lines += [f"Attached: {place_of(item)}" for item in context.task.attachments]
         lines.append(

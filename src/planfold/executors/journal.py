@@ -49,8 +49,8 @@ class BudgetUsedUp(Asking):
 
 
 class _Course:
-    """Of the attempt of a journal and its copies: whether it has ended, and when there was progress
-    last, by ``time.monotonic()``."""
+    """The state that a journal shares with its copies: whether the attempt has ended, and when
+    there was progress last, by ``time.monotonic()``."""
 
     __slots__ = ("ended", "progressed_at")
 
@@ -79,10 +79,10 @@ class Journal:
 
     def _require_open(self) -> None:
         if self.course.ended:  # a thread or task of the tool may outlive the attempt
-            raise LeaseLost("the attempt has ended: it may begin no further step")
+            raise LeaseLost("the attempt has ended; it cannot begin another step")
 
     async def report(self, event: ExecutorEvent) -> Sequence[Event] | None:
-        """Take an event to the log, which is progress."""
+        """Report an event to the log; this counts as progress."""
         self.course.progressed_at = time.monotonic()
         return await self._report(event)
 
@@ -152,8 +152,8 @@ class Journal:
         self._begun.discard(key)
 
     async def claim(self, key: str, value: Any) -> None:
-        """Record a step before its effect. Raises LeaseLost where the log refuses it because the
-        attempt has ended: then the effect must not happen."""
+        """Record a step before its effect. Raises LeaseLost if the log refuses it because the
+        attempt has ended; the effect must then not happen."""
         self._require_open()
         await self._record(self._prefix + key, value)
 
@@ -162,7 +162,7 @@ class Journal:
         self._steps[key] = value
 
     def ask(self, key: str, question: NeedsClarification) -> str:
-        """The recorded answer. Raises Asking, which ends the attempt, where there is none yet."""
+        """The recorded answer. Raises Asking, which ends the attempt, if there is none yet."""
         self._require_open()
         step = f"{self._prefix}ask:{key}"
         if step in self._steps:

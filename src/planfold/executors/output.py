@@ -48,7 +48,7 @@ def free_bytes(place: int | Path) -> tuple[int, int]:
 
 
 def spare_bytes(place: int | Path) -> int:
-    """Bytes that output may still take there; negative where the disk is nearly full."""
+    """Bytes that output may still use on the disk; negative if the disk is nearly full."""
     free, size = free_bytes(place)
     return free - reserve_of(size) if size else 2**63  # file systems that do not say
 
@@ -118,7 +118,7 @@ class Output:
             del self._buffer[: -self._tail_size]
 
     def whole(self) -> bytes | None:
-        """All bytes, or None where they are in the file."""
+        """All bytes, or None if they are in the file."""
         return None if self.in_file else bytes(self._buffer)
 
     def text(self, encoding: str = "utf-8") -> str:

@@ -65,5 +65,5 @@ def _remedy(name: str, value: Any) -> str:
     return (
         "refer to "
         + (f"a part of it ({fields})" if fields else "another one")
-        + (", or hand it over as JSON in stdin")
+        + (", or pass it as JSON in stdin")
     )

@@ -13,7 +13,7 @@ from planfold.planner.undone import forget_undo_of, forget_what_was_left
 
 
 def plan_again(state: PlannerState, task_ids: tuple[int, ...], *, afresh: bool) -> None:
-    """``afresh``: also the inner steps are done again."""
+    """Plan a task again. ``afresh``: its inner steps are done again too."""
     forget(state, task_ids)
     if any(state.tasks[task_id].superseded for task_id in task_ids):
         state.__dict__.pop("schedule", None)  # they count again

@@ -71,9 +71,9 @@ def answer_by_default(
 
 
 def use_of_result(state: PlannerState, question: Question) -> str:
-    """The first use, by a task that has not started, of the result that the answer "done" needs:
-    "task 4 uses $3.message_id". Empty where the question is another one, or no arguments refer to
-    the result."""
+    """The first use of the result that the answer "done" needs: "task 4 uses $3.message_id". Only
+    tasks that have not started count. Empty if this is another question, or no arguments use the
+    result."""
     task = state.tasks[question.task_id]
     if question.then != "outcome" or DONE not in question.choices or task.outdated:
         return ""
@@ -133,7 +133,7 @@ def _consequences(
 
 
 def _was_given(task: Task, report: ClarificationProvided) -> bool:
-    """Whether this very answer was given before, so that a repeated delivery changes nothing."""
+    """Whether exactly this answer was given before, so that a repeated delivery changes nothing."""
     if report.failed:
         return task.status is TaskStatus.Failed and task.error == report.answer
     if task.confirmed:
@@ -148,7 +148,8 @@ def _was_given(task: Task, report: ClarificationProvided) -> bool:
 
 
 def _repeated(state: PlannerState, below: Sequence[Task], allowed: Set[int]) -> list[Task]:
-    """Tasks of effect ``once``, and items of maps, that may have had it and are planned again."""
+    """Tasks of effect ``once`` that are planned again although their effect may have happened; also
+    items of maps."""
     again = {t.id: t for t in below}
     again |= {item.id: item for t in below for item in items_of(state, t)}
     return [
@@ -225,8 +226,8 @@ def _may_be_running(state: PlannerState, task: Task) -> bool:
 
 
 def kept_off_tasks(state: PlannerState, below: list[Task], busy: set[int]) -> dict[int, int]:
-    """Tasks of ``below`` that cannot run again, with the parent that prevents it. Whether the
-    ``busy`` ones and their descendants can is decided when their attempt has ended."""
+    """Tasks of ``below`` that cannot run again, each with the parent that prevents it. For ``busy``
+    tasks and their descendants this is decided when the attempt has ended."""
     ids = {task.id for task in below}
     kept_off = {
         task.id: parent

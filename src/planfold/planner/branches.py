@@ -25,8 +25,8 @@ NONE_NEEDED = "the tasks before it were skipped by hand or by their conditions"
 
 
 def did_not_complete(task: Task) -> bool:
-    """Whether ``run_if: failed`` below this task runs: it failed, was cancelled, or was skipped
-    because of such a task."""
+    """Whether tasks below this one with ``run_if: failed`` run: it failed, was cancelled, or was
+    skipped because of such a task."""
     status = task.status
     if status is TaskStatus.Skipped:
         return not task.not_needed
@@ -34,8 +34,8 @@ def did_not_complete(task: Task) -> bool:
 
 
 def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
-    """The end of a free task that does not run: skipped, or failed by its condition. None where it
-    runs, as do all in a plan without conditions, without ``run_if`` and without skipped tasks."""
+    """How a free task ends without running: skipped, or failed by its condition. None if it runs;
+    in a plan without conditions, ``run_if`` and skipped tasks, every task does."""
     spec = task.spec
     parents = [state.tasks[i] for i in spec.depends_on]
     if spec.undoes is not None:
@@ -63,8 +63,8 @@ def kept_off(state: PlannerState, task: Task) -> TaskStatusUpdated | None:
 
 
 def is_agreed(parents: list[Task]) -> bool:
-    """Whether a person agreed to undo, or was not asked. ``parents`` are those of a task that
-    undoes another one."""
+    """Whether a person agreed to undo, or was not asked. ``parents`` are the parents of an undo
+    task."""
     asked = [parent for parent in parents if parent.spec.undoes == 0]
     return all(parent.result == UNDO for parent in asked)
 
@@ -74,8 +74,8 @@ def not_needed(task_id: int, why: str) -> TaskStatusUpdated:
 
 
 def results_of(state: PlannerState, of: Task | None = None) -> Callable[[int | str], object]:
-    """The results that references of a task are resolved with; of an item also its element, of one
-    that undoes a task those that this one had, and its own result and arguments."""
+    """The values that references of a task are resolved with. For an item they include its element;
+    for an undo task, the values of the undone task with its result and arguments."""
     item = 0 if of is None else of.spec.undoes or of.spec.id
 
     def result(task_id: int | str) -> object:
@@ -100,14 +100,14 @@ def results_of(state: PlannerState, of: Task | None = None) -> Callable[[int | s
 
 
 def _arguments(task: Task) -> object:
-    """What the tool of a task was called with."""
+    """The arguments that the tool of a task was called with."""
     if task.arguments is None and task.tool is not None:
         return task.tool.arguments
     return task.arguments
 
 
 def facts_of(state: PlannerState) -> Callable[[int], Facts]:
-    """What ``:status`` and ``:error`` are."""
+    """The values of ``:status`` and ``:error``."""
 
     def facts(task_id: int) -> Facts:
         task = state.tasks[task_id]

@@ -10,7 +10,13 @@ import msgspec
 class Spend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An amount: model tokens (in and out), money in US dollars, calls of models and of agents'
     tools, seconds that calls took (calls side by side count one by one), tasks that a model
-    proposed."""
+    proposed.
+
+    Example:
+        from planfold import Spend
+
+        print(Spend(tokens=900, cost=0.02) + Spend(tokens=100, calls=1))
+    """
 
     tokens: int = 0
     cost: float = 0.0

@@ -1,7 +1,7 @@
 """Decisions by hand: a person skips a task, or completes it in place of its executor.
 
-An attempt that runs is stopped first; the task ends as the person said once the attempt has ended,
-however it ended. What follows a skipped task decides as after one that was not needed.
+A running attempt is stopped first. When it has ended, with any outcome, the task ends as the person
+decided. The dependents of a skipped task behave as after a task that was not needed.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ def _decide(state: PlannerState, task: Task, wanted: ByHand) -> Iterator[Event]:
         _refuse_without_map(state, task)
         yield from reset_with_followers(state, task, "by_hand")
     yield TaskDecided(task.id, wanted.status, wanted.result, wanted.reason, wanted.by)
-    if task.waits and not task.runs_plan:  # no worker has to stop it
+    if task.waits and not task.runs_plan:  # no worker has to stop the task first
         yield as_decided(task.id, wanted)
     elif task.status is TaskStatus.Running:
         yield from stop(state, with_active_items(state, [task]), str(wanted))
 
 
 def _refuse_without_map(state: PlannerState, task: Task) -> None:
-    """Its map has to run again with an item that has ended."""
+    """Refuse an item of an ended map: its map would have to run again."""
     of = state.tasks.get(map_of(task.id))
     if of is None or of.status not in ENDED or (cause := root_cause(state, of)) is None:
         return

@@ -48,7 +48,7 @@ def skip_dependents(
 
 
 def skip(task_id: int, parent: int) -> TaskStatusUpdated:
-    """``task_id`` will not start because of ``parent``."""
+    """``task_id`` cannot start, because of ``parent``: skip it."""
     error = f"it needs task {id_text(parent)}, which did not complete"
     return TaskStatusUpdated(task_id, TaskStatus.Skipped, error=error, skip_reason="failure")
 
@@ -61,8 +61,8 @@ def blocking_parent(state: PlannerState, task: Task) -> int | None:
 
 
 def root_cause(state: PlannerState, task: Task) -> int | None:
-    """What keeps ``task`` from starting: a task above it that did not complete, and that was not
-    skipped because of another one. None where nothing does."""
+    """The task that keeps ``task`` from starting: one above it that did not complete and was not
+    itself skipped because of another task. None if there is none."""
     cause = found = blocking_parent(state, task)
     while found is not None:
         cause, above = found, state.tasks[found]
@@ -102,7 +102,7 @@ def cancel_plan(state: PlannerState, command: CancelPlan) -> Iterator[Event]:
 
 
 def with_active_items(state: PlannerState, tasks: Iterable[Task]) -> list[Task]:
-    """``tasks``, and the items of maps among them that run or ask. The others end with their
+    """``tasks`` and the running or asking items of the maps among them. Other items end with their
     map."""
     found = list(tasks)
     active = (TaskStatus.Running, TaskStatus.NeedsClarification)
@@ -119,8 +119,8 @@ def stopped(
     unknown: bool = False,
     result: object = None,
 ) -> Iterator[Event]:
-    """A task that was asked to stop has ended. ``result``: if it completed anyway. A decision by
-    hand holds all the same."""
+    """End a task that was asked to stop. ``result``: if it completed anyway. A decision by hand
+    holds even then."""
     if task.by_hand is not None:
         yield as_decided(task.id, task.by_hand, unknown=unknown, result=result)
         return
@@ -136,7 +136,7 @@ def stopped(
 def as_decided(
     task_id: int, said: ByHand, *, unknown: bool = False, result: object = None
 ) -> TaskStatusUpdated:
-    """A task ends as a person said. ``unknown`` and ``result``: how its attempt ended."""
+    """End a task as a person decided. ``unknown`` and ``result`` are the outcome of its attempt."""
     completed = said.status is TaskStatus.Completed
     return TaskStatusUpdated(
         task_id,
@@ -149,8 +149,8 @@ def as_decided(
 
 
 def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
-    """The outdated attempt of ``task`` has ended, so the next one may start, unless a parent has
-    since become incomplete."""
+    """The outdated attempt of ``task`` has ended: plan the next one, unless a parent has become
+    incomplete in the meantime."""
     yield TasksReset((task.id,), "answer_changed")
     if (parent := blocking_parent(state, task)) is not None:
         yield skip(task.id, parent)
@@ -158,14 +158,14 @@ def run_again(state: PlannerState, task: Task) -> Iterator[Event]:
 
 
 def _ends_at_once(task: Task) -> bool:
-    """Whether neither a worker nor its sub-plan has to stop first."""
+    """Whether the task can end without waiting for a worker or a sub-plan to stop."""
     if task.waits:
         return not task.runs_plan
     return task.status in (TaskStatus.Planned, TaskStatus.NeedsClarification)
 
 
 def stop(state: PlannerState, tasks: Iterable[Task], reason: str) -> Iterator[Event]:
-    """Those of ``tasks`` that run are asked to stop, and those that wait are cancelled."""
+    """Ask the running ones of ``tasks`` to stop, and cancel the waiting ones."""
     running: list[int] = []
     for task in tasks:
         if _ends_at_once(task):

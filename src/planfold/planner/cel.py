@@ -7,26 +7,26 @@ linear time (RE2); it knows no clock, no randomness and no I/O.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
 from planfold.errors import extra_missing
+from planfold.patterns import pattern
 
 Type = Literal["dyn", "string", "bool"]
 
-_PLACE: Final = re.compile(r"(?:[A-Z_]+: )?(?:ERROR: <input>:-?\d+:-?\d+: )?(?P<why>[^\n]*)")
-_CODE: Final = re.compile(r"( \(in container ''\))?( \[[A-Z_]+\])?$")
-_UNBOUND: Final = re.compile(r'No value with name "(?P<name>\w+)" found')
-_UNDECLARED: Final = re.compile(
+_PLACE: Final = pattern(r"(?:[A-Z_]+: )?(?:ERROR: <input>:-?\d+:-?\d+: )?(?P<why>[^\n]*)")
+_CODE: Final = pattern(r"( \(in container ''\))?( \[[A-Z_]+\])?$")
+_UNBOUND: Final = pattern(r'No value with name "(?P<name>\w+)" found')
+_UNDECLARED: Final = pattern(
     r"(?:undeclared reference to '|expression of type 'type\()(?P<name>\w+)"  # list is a type, too
 )
-_KEY: Final = re.compile(r"Key not found in map : (?P<key>.*)")
-_OVERLOAD: Final = re.compile(
+_KEY: Final = pattern(r"Key not found in map : (?P<key>.*)")
+_OVERLOAD: Final = pattern(
     r"o matching overloads? (?:found : |for ')@?_?(?P<operator>[^\s(']*?)_?(?P<types>\(.*\)|' .*|$)"
 )
-_SYNTAX: Final = re.compile(r"Syntax error: (?P<why>.*?)(?: expecting .*)?$")
+_SYNTAX: Final = pattern(r"Syntax error: (?P<why>.*?)(?: expecting .*)?$")
 _TYPES: Final = "int(...) and double(...) make a number of a text, string(...) a text"
 _SPELLINGS: Final = {"'= '": "write == to compare", "'='": "write == to compare"}
 

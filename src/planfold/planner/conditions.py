@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from planfold.compaction.truncation import truncate_middle
+from planfold.patterns import pattern
 from planfold.planner.cel import CelFault, Type, evaluate
 from planfold.planner.cel import check as check_cel
 from planfold.planner.items import of_item
@@ -43,7 +44,7 @@ FUNCTIONS: Final = (
 )
 _SHOWN: Final = 60  # characters of a value in a message
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = pattern(
     r"(?P<space>\s+)"
     r"|(?P<text>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
     r"|(?P<comment>//)"
@@ -54,7 +55,7 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _WORDS: Final = {"and": "&&", "or": "||", "not": "!"}
-_HAS: Final = re.compile(rf"has\s*\(\s*(?={IN_EXPRESSION.pattern}\s*\))")
+_HAS: Final = pattern(rf"has\s*\(\s*(?={IN_EXPRESSION.pattern}\s*\))")
 
 
 class ConditionFault(ValueError):
@@ -183,7 +184,7 @@ def references_of(spec: TaskSpec) -> list[Reference]:
 
 
 def about_element(text: str) -> bool:
-    """Whether the condition of a map refers to the element, and so decides about each item."""
+    """Whether the condition of a map refers to the element. It then decides about each item."""
     return of_item(read_condition(text).references.values())
 
 
@@ -206,9 +207,9 @@ def rename_in_condition(text: str, ids: Mapping[str, int | str]) -> str:
 
 
 def bind_in_condition(text: str, literal: Callable[[Reference, bool], str | None]) -> str:
-    """``text`` with CEL in place of the references for which ``literal`` returns it. Of some it is
-    only asked whether they have a value: the second argument. Raises ConditionFault where the
-    text cannot be read."""
+    """``text`` with CEL in place of each reference for which ``literal`` returns it. Its second
+    argument says whether the condition only tests that the reference has a value. Raises
+    ConditionFault where the text cannot be read."""
     parts: list[str] = []
     for piece, reference in _pieces(text):
         if reference is None:
@@ -268,7 +269,8 @@ def holds(
 
 
 def _check_values(values: list[Any]) -> None:
-    """The library reads a text up to its first NUL, and no half surrogate pairs."""
+    """Refuse values that the library cannot read: it reads a text only up to its first NUL, and no
+    lone surrogates."""
     try:
         data = msgspec.json.encode(values)
     except (ValueError, TypeError, OverflowError, RecursionError) as fault:

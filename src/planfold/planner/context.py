@@ -6,8 +6,6 @@ summarised. Results of finished tasks are replaced by a summary once the whole e
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from planfold.compaction.profiles import CODING, PROFILES, Profile
 from planfold.compaction.tokens import CHARS_PER_TOKEN, estimate_tokens, text_tokens
 from planfold.compaction.truncation import truncate_middle
 from planfold.errors import ContextCannotFit
+from planfold.patterns import pattern
 from planfold.planner.commands import ContextSummarised
 from planfold.planner.events import ContextCompacted
 from planfold.planner.overview import plan_overview
@@ -32,7 +31,7 @@ _RESULTS_SHARE = (
 _QUESTION = 500  # characters of a question that was answered
 _NARROW = 60  # characters: results cut shorter than that say nothing; the oldest are left out
 _KEPT = 24  # characters: of a line's start so much is left however short it was cut
-_NUMBERED = re.compile(r"\d+\. ")
+_NUMBERED = pattern(r"\d+\. ")
 
 
 def render_context(state: PlannerState, limit_tokens: int | None = None) -> str:
@@ -59,7 +58,7 @@ def render_context(state: PlannerState, limit_tokens: int | None = None) -> str:
 
 
 def _must(state: PlannerState) -> Iterator[tuple[str, str]]:
-    """Names and texts of what is never shortened."""
+    """Names and texts that are never shortened."""
     yield "the goal", f"Goal: {state.goal or state.title}"
     if state.config.system_prompt:
         yield "system_prompt", f"Standing instructions: {state.config.system_prompt}"
@@ -106,7 +105,8 @@ def _results(
 
 
 def _fair_width(sizes: Sequence[int], room: int) -> int:
-    """The longest length of each line, so that all fit; short lines leave their share to others."""
+    """The longest line length with which all lines fit; short lines leave their share to the
+    others."""
     left, width = room, room
     for count, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
         width = left // count - 1
@@ -135,8 +135,8 @@ def over_budget(state: PlannerState) -> bool:
 
 
 def _results_room(state: PlannerState) -> int:
-    """Tokens that are left to results and summary beside all that is never summarised. A long
-    plan's outline is shortened before results are."""
+    """Tokens for results and summary: what remains beside the parts that are never summarised. A
+    long plan's outline is shortened before results are."""
     budget = state.config.token_budget
     must = estimate_tokens(state.goal or state.title) + state.answer_tokens
     must += estimate_tokens(state.config.system_prompt) + _LEAST
@@ -150,8 +150,8 @@ def summary_tokens(state: PlannerState) -> int:
 
 
 def current_summary(state: PlannerState) -> str:
-    """The summary without its lines about tasks that were reset since; where a model wrote it, a
-    note names those tasks instead."""
+    """The summary without its lines about tasks that were reset since. If a model wrote the
+    summary, a note names those tasks instead."""
     if not state.stale:
         return state.context_summary
     starts = {i: _start(state.tasks[i])[:_KEPT] for i in state.stale if i in state.tasks}
@@ -196,13 +196,15 @@ def summarise_context(state: PlannerState, report: ContextSummarised) -> Iterato
 def summary_basis(state: PlannerState, covers: Sequence[int]) -> str:
     """A digest of the inputs of a summary of the tasks ``covers``. It changes when one of them
     runs again, or when the summary up to now changes."""
+    import hashlib  # few processes need it
+
     attempts = [(i, state.tasks[i].attempt) for i in sorted(covers) if i in state.tasks]
     data = msgspec.json.encode((state.context_summary, state.stale, attempts))
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _fresh(state: PlannerState) -> list[Task]:
-    """Tasks whose present result the summary does not hold."""
+    """Tasks whose present result is not in the summary."""
     finished = (state.tasks[i] for i in dict.fromkeys(state.uncompacted))
     return [task for task in finished if task.status is TaskStatus.Completed]
 

@@ -22,8 +22,8 @@ def remember_plan(state: PlannerState, spec: TaskSpec, sign: int = 1) -> None:
 
 
 def remember_result(state: PlannerState, task: Task, result: Any) -> None:
-    """Count the result of a completed task; a question whose answer changed had another before. The
-    results of a map's items are in that of the map."""
+    """Count the result of a completed task. If a question's answer changed, the new result replaces
+    the old one. Results of a map's items count with the map."""
     spec = task.spec  # the properties of Task cost a call, and this runs for every task folded
     if spec.id >= STRIDE:
         return
@@ -52,8 +52,8 @@ def remember_answer(state: PlannerState, task: Task, question: str, answer: str)
 
 
 def forget(state: PlannerState, task_ids: Collection[int]) -> None:
-    """These tasks are reset: their results and answers are outdated, and their lines in the summary
-    are stale."""
+    """Fold the reset of tasks: their results and answers no longer count, and their lines in the
+    summary are outdated."""
     items = [state.tasks[i] for i in task_ids if i >= STRIDE]
     for item in items:
         item.asked = ()

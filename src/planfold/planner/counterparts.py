@@ -31,7 +31,8 @@ def counterparts(state: PlannerState, item: Task) -> Iterator[Task]:
 
 
 def pass_on(state: PlannerState, item: Task) -> None:
-    """Fold the result of an item: it is the element of its counterparts, unless they have begun."""
+    """Fold the result of an item: it becomes the element of its counterparts, unless they have
+    begun."""
     for other in counterparts(state, item):
         _take(state, other, item)
 
@@ -62,8 +63,8 @@ def follow(state: PlannerState, task: Task, *, again: bool) -> None:
 
 
 def leave(state: PlannerState, task: Task) -> None:
-    """Fold that a map loses its items: it follows no other one, and those that follow it keep
-    theirs, without counterparts."""
+    """Fold that a map loses its items: it follows no other map, and the maps that follow it keep
+    their items without counterparts."""
     source = state.tasks.get(source_of(task.spec))
     if source is not None:
         source.followed_by = tuple(i for i in source.followed_by if i != task.spec.id)
@@ -76,8 +77,8 @@ def leave(state: PlannerState, task: Task) -> None:
 
 
 def lost_counterpart(state: PlannerState, item: Task) -> int:
-    """The counterpart without which an item cannot run: it did not complete, or there is none any
-    more. 0 where it can run."""
+    """The id of the counterpart without which an item cannot run, because it did not complete or no
+    longer exists. 0 if the item can run."""
     source = source_of(state.tasks[map_of(item.spec.id)].spec)
     if not source:
         return 0

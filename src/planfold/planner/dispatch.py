@@ -105,7 +105,7 @@ def _is_over(state: PlannerState) -> bool:
 
 
 class _Room:
-    """Free slots: of the plan, of each route and of each map."""
+    """Free slots of the plan, of each route and of each map."""
 
     def __init__(self, state: PlannerState) -> None:
         limit, self._state = state.config.max_parallel, state
@@ -146,9 +146,9 @@ class _Room:
 
 
 def next_due(state: PlannerState) -> tuple[float, float] | None:
-    """When the next question's default applies, the next wait ends, or the next retry that has a
-    slot is due; and when that began. A retry without a slot starts when a task ends, not when time
-    passes."""
+    """When time next changes something, and when that wait began: a question's default applies, a
+    wait ends, or a retry with a free slot is due. A retry without a slot starts when another task
+    ends."""
     waits = [state.schedule.deadlines.next()]
     approved = state.approved or state.undoing
     if state.schedule.waits and approved and not _starts_nothing(state):
@@ -211,7 +211,7 @@ def _in_turn(state: PlannerState) -> dict[str, Iterator[int]]:
 
 
 def _due_retries(state: PlannerState, now: float, room: _Room) -> Iterator[Task]:
-    """Tasks whose wait has ended, the longest waiting first, while their routes have room."""
+    """Retries that are due, the longest waiting first, while their routes have room."""
     waiting = [
         (entry, route, due)
         for route, waits in state.schedule.waits.items()
@@ -252,7 +252,7 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
 def _ended(
     state: PlannerState, spec: TaskSpec, end: TaskStatusUpdated, skipped: set[int]
 ) -> list[Event]:
-    """A task ends before it starts."""
+    """End a task before it starts."""
     if end.status is TaskStatus.Failed and spec.on_failure == "stop":
         return [end, *skip_dependents(state, [spec.id], skipped)]
     return [end]

@@ -22,7 +22,7 @@ class DueTimes:
         heapq.heappush(self._heap, (at, task_id))
 
     def next(self) -> tuple[float, int] | None:
-        """The earliest one: when it is due, and its task."""
+        """The earliest entry: its time and its task."""
         while self._heap:
             if self._holds(*self._heap[0]):
                 return self._heap[0]
@@ -30,7 +30,7 @@ class DueTimes:
         return None
 
     def due(self, now: float) -> Iterator[tuple[float, int]]:
-        """Those that are due by ``now``, earliest first; looks no further than them."""
+        """The entries that are due by ``now``, earliest first. Later entries are not looked at."""
         heap = self._heap
         frontier = [(heap[0], 0)] if self.next() is not None else []
         last = None
@@ -39,6 +39,6 @@ class DueTimes:
             for below in (2 * place + 1, 2 * place + 2):
                 if below < len(heap):
                     heapq.heappush(frontier, (heap[below], below))
-            if entry != last and self._holds(*entry):  # one that was set twice is one
+            if entry != last and self._holds(*entry):  # a task that was set twice is listed once
                 yield entry
             last = entry

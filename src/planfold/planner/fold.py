@@ -41,6 +41,7 @@ from planfold.planner.events import (
     WaitRegistered,
     WaitStarted,
 )
+from planfold.planner.histories import fold_history
 from planfold.planner.names import fold_checkpoint, fold_tags
 from planfold.planner.pauses import fold_pause, fold_unpause
 from planfold.planner.state import PlannerState
@@ -68,16 +69,9 @@ class PlanMemory(Handler[Command, Event]):
         state.version += 1
 
     def take_in(self, events: Iterable[Event], times: Iterable[float]) -> None:
-        """See :meth:`Handler.take_in`. One loop: a history is long, and folding an event short."""
-        state, fold = self.state, _FOLD
-        event = None
-        try:
-            for event, state.updated_at in zip(events, times, strict=False):
-                fold[type(event)](state, event)
-                state.version += 1
-        except KeyError as fault:
-            raise _illegal(event, fault) from None
-        self.recorded_at = state.updated_at
+        """See :meth:`Handler.take_in`."""
+        fold_history(self.state, zip(events, times, strict=False), fold_event)
+        self.recorded_at = self.state.updated_at
 
 
 def fold_event(state: PlannerState, event: Event) -> None:

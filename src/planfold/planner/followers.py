@@ -1,4 +1,4 @@
-"""What is planned again together with a task: what followed from its end, and what was undone."""
+"""Which tasks are planned again together with a task: its followers, and tasks that were undone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reset_with_followers(
 def reset_all(
     state: PlannerState, tasks: Iterable[Task], reason: Literal["retry", "by_hand"]
 ) -> Iterator[TasksReset]:
-    """The same of several tasks that have ended."""
+    """Plan several ended tasks again, with their followers."""
     refuse_while_undoing(state)
     roots = dict.fromkeys(i for task in tasks for i in retried_with(state, task))
     undone, maps = _undone(state, roots)
@@ -54,8 +54,8 @@ def _from_the_beginning(again: Iterable[int], undone: Collection[int]) -> Iterat
 
 
 def redo_undone(state: PlannerState, keep: Collection[int] = ()) -> list[TasksReset]:
-    """Plan again what was undone in a plan that continues, and what follows it; not the tasks of
-    ``keep``, nor items of those."""
+    """Plan undone tasks again, with their followers, in a plan that continues. The tasks of
+    ``keep`` and their items are left out."""
     undone, maps = _undone(state, keep, keep)
     if not undone:
         return []
@@ -68,9 +68,8 @@ def redo_undone(state: PlannerState, keep: Collection[int] = ()) -> list[TasksRe
 def _undone(
     state: PlannerState, planned: Collection[int], keep: Collection[int] = ()
 ) -> tuple[list[int], list[int]]:
-    """The tasks and items that were undone, without those to ``keep``, and the maps of the items.
-    Not the items of a map that another task keeps from running, unless that is ``planned`` again:
-    they stay undone until it is."""
+    """The undone tasks and items except those to ``keep``, with the maps of the items. Items of a
+    map that another task keeps from running stay undone, unless that task is ``planned`` again."""
     undone = [
         task.id
         for task in state.tasks.values()
@@ -121,19 +120,20 @@ def _with_followers(
 
 
 def _needs_of_map(state: PlannerState, task: Task) -> tuple[int, ...]:
-    """Of an item what its map depends on; it runs again with the map."""
+    """What the map of an item depends on, because the map runs again with the item."""
     of = state.tasks.get(map_of(task.id))
     return () if of is None or of.status is TaskStatus.Running else of.spec.depends_on
 
 
 def _may_have_acted(task: Task) -> bool:
-    """Whether an effect once may have happened before the task was stopped: a person retries it."""
+    """Whether the effect of a ``once`` task may have happened before it was stopped; only a person
+    retries it then."""
     return task.spec.effect is Effect.Once and task.outcome_unknown
 
 
 def _may_repeat(task: Task) -> bool:
-    """Whether a task has ended and may run again without a person's consent: one of effect once
-    only where its failure was reported."""
+    """Whether an ended task may run again without a person's consent. A ``once`` task may only if
+    its failure was reported."""
     if task.status not in ENDED or task.spec.done:
         return False
     asks = task.kind is NodeKind.Clarification

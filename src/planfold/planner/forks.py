@@ -34,8 +34,8 @@ class _Change(msgspec.Struct):
     prepared: dict[int, str]
 
     def leave_items_out(self, given: Iterable[int], again: Collection[int]) -> None:
-        """Answers to the items of a map that is planned again do not hold: its list may be another
-        one, and an item of it about something else. ``given``: those of a person."""
+        """Drop answers to items of a map that is planned again: its list may differ, and an item
+        may be about something else. ``given``: the answers of a person."""
         for task_id in given:
             if map_of(task_id) in again:
                 raise CommandRejected(
@@ -94,8 +94,8 @@ def _revision(state: PlannerState, change: _Change) -> str:
 
 
 def _break_points(state: PlannerState, planned: Collection[int]) -> Iterator[Event]:
-    """Those of tasks that the fork is to run: a person wanted to look before them. The pause of a
-    plan as a whole is about its own running, and ends with it."""
+    """Break-points of tasks that the fork will run. They are kept, because a person wanted to look
+    before those tasks. A pause of the whole origin is not kept."""
     by_pause: dict[tuple[str, str], list[int]] = {}
     for task_id, pause in sorted(state.breakpoints.items()):
         if task_id in planned:
@@ -113,12 +113,13 @@ def _running(state: PlannerState, again: Iterable[int], interrupted: Iterable[in
 def effects_again(
     state: PlannerState, ended: bool, fork: PlannerState
 ) -> Iterator[tuple[Task, Sequence[Task]]]:
-    """Those tasks that ``fork`` will run whose effect has happened in an origin with this state,
-    or may still happen there while it has not ``ended``; each with the origin's tasks that have it.
+    """Tasks that ``fork`` will run although their effect happened in an origin with this state, or
+    may still happen while the origin has not ``ended``. Each comes with the origin's tasks that
+    have the effect.
 
-    That is the same task; or, of the tasks that the fork does not have, because a revision or a
-    model added them later, those with its label or its tool. Where a model drafts the tasks of the
-    fork, it is all of them.
+    That is the task with the same id. For tasks of the origin that the fork does not have, because
+    a revision or a model added them later, it is the task with the same label or tool. If a model
+    drafts the fork's tasks, it is every one of them.
     """
     same, later = _with_effects(state, ended, fork)
     labels: dict[str | None, list[Task]] = {}
@@ -142,8 +143,8 @@ def effects_again(
 def _with_effects(
     state: PlannerState, ended: bool, fork: PlannerState
 ) -> tuple[dict[int, Task], list[Task]]:
-    """Tasks of an origin whose effect has happened or may happen: those that the fork has as well,
-    and the others. A drafting task that has not ended is one: its model may plan anything."""
+    """The origin's tasks whose effect has happened or may happen: those that the fork also has, and
+    the others. A drafting task that has not ended counts, because its model may plan anything."""
     same: dict[int, Task] = {}
     later: list[Task] = []
     for known in state.tasks.values():
@@ -163,7 +164,7 @@ def _with_effects(
 
 
 def _is_same(own: Task, known: Task) -> bool:
-    """Plans of different histories may have different tasks of one id."""
+    """Whether two tasks with one id are the same task; plans of different histories may differ."""
     return own.spec.label == known.spec.label and _tool(own) == _tool(known)
 
 
@@ -205,7 +206,7 @@ def _changed_specs(state: PlannerState, tasks: Collection[TaskSpec]) -> dict[int
 
 
 def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], dict[int, str]]:
-    """Answers that hold at once, and those that hold when their question is asked."""
+    """The answers that hold at once, and those that hold when their question is asked."""
     now: dict[int, str] = {}
     later: dict[int, str] = {}
     for task_id, text in (command.kept | command.answers).items():
@@ -230,7 +231,7 @@ def _answers(state: PlannerState, command: ForkPlan) -> tuple[dict[int, str], di
 
 
 def _undone(state: PlannerState, later: Iterable[int]) -> list[int]:
-    """Tasks, also maps with such an item, that were undone in the origin, perhaps ``later``."""
+    """Tasks that were undone in the origin, perhaps ``later``; also maps with such an item."""
     undone = [task.id for task in state.tasks.values() if is_undone(state, task)]
     found = dict.fromkeys(map_of(i) or i for i in (*undone, *later) if i in state.tasks)
     return [i for i in found if not state.tasks[i].outdated]  # those run again in any case
@@ -270,8 +271,8 @@ def _planned_again(
 
 
 def _below(state: PlannerState, roots: Iterable[int]) -> dict[int, None]:
-    """What descends from ``roots``; also one of them that descends from another. What descends
-    from a map descends from its items."""
+    """All descendants of ``roots``, also roots that descend from another root. The descendants of a
+    map descend from its items too."""
     found: dict[int, None] = {}
     frontier = [map_of(root) or root for root in roots]
     for parent in frontier:
@@ -299,8 +300,8 @@ def _check_parents(
 
 
 def _is_underway(task: Task) -> bool:
-    """Its attempt belongs to the origin. A question is asked again, so that its deadline counts
-    from then."""
+    """Whether the present attempt belongs to the origin. A question is asked again, so that its
+    deadline counts from then."""
     asks = task.status is TaskStatus.NeedsClarification and task.kind is NodeKind.Clarification
     return task.status is TaskStatus.Running or asks
 

@@ -57,8 +57,8 @@ def blocks(parent: Task) -> bool:
 
 
 def is_aside(task: Task) -> bool:
-    """Whether a task does not count in how far a plan is: a revision superseded it, or it undoes
-    another one. Such tasks come into a plan with events that the schedule is built again after."""
+    """Whether a task does not count as progress of the plan: a revision superseded it, or it undoes
+    another task. The schedule is rebuilt after the events that add such tasks."""
     return task.superseded or task.spec.undoes is not None
 
 
@@ -173,7 +173,7 @@ class Schedule:
         del self.children[spec.id], self._unmet[spec.id], self._lanes[spec.id]
 
     def gate(self, task: Task) -> None:
-        """A map opened or closed: its items may start, or may not any more."""
+        """A map opened or closed: whether its items may start has changed."""
         key, opened = task.spec.id, is_open(task)
         if opened is (key in self._shut):
             (self._shut.discard if opened else self._shut.add)(key)
@@ -188,7 +188,7 @@ class Schedule:
                 lanes.pop(name, None)  # a plan of many maps looks at those that run
 
     def stop(self, task: Task) -> None:
-        """A map was asked to stop: none that has not begun follows it any more."""
+        """A map was asked to stop: maps that follow it begin no new items."""
         self.gate(task)
         self._tell_each(task, (False, False), (task.status, task.status))
 
@@ -217,7 +217,7 @@ class Schedule:
         return not (self.slots or self.startable or self.delayed or self.open_waits)
 
     def follows(self, task_id: int) -> bool:
-        """Whether this is an item of a map that runs item by item."""
+        """Whether the task is an item of a map that runs item by item."""
         return map_of(task_id) in self._sources
 
     def running_on(self, route: str) -> int:
@@ -284,11 +284,11 @@ class Schedule:
         return [task for task in tasks if task.status in statuses][:most]
 
     def unmet(self, task_id: int) -> int:
-        """How many parents of a task do not satisfy it."""
+        """How many parents of a task are not satisfied."""
         return self._unmet[task_id] - (task_id in self._held)
 
     def hold(self, task_id: int, held: bool) -> None:
-        """A task got a break-point, or lost it."""
+        """A break-point was set before a task, or removed."""
         if (task_id in self._held) is not held:
             (self._held.add if held else self._held.discard)(task_id)
             self._parent_changed(self._tasks[task_id], not held)
@@ -302,7 +302,7 @@ class Schedule:
         ]
 
     def descendants(self, roots: Iterable[int]) -> Iterator[int]:
-        """Everything reachable from ``roots``, without them, each once, nearest first."""
+        """All descendants of ``roots`` without the roots, each once, nearest first."""
         seen = set(roots)
         queue = list(seen)
         for task_id in queue:

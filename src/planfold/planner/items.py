@@ -6,7 +6,6 @@ an id is larger than that of any task that is written in a plan, so the two are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -37,7 +36,7 @@ def item_id(map_id: int, index: int) -> int:
 
 
 def map_of(task_id: int) -> int:
-    """The id of the map that an item belongs to; 0 for every other task."""
+    """The id of the map of an item; 0 for every other task."""
     return task_id // STRIDE
 
 
@@ -55,6 +54,8 @@ def written_list(text: str) -> list[Any] | None:
     """The list of a map that is written in the plan as JSON; None where ``text`` is none."""
     if not text.startswith("["):
         return None
+    import json  # seldom needed
+
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -64,16 +65,18 @@ def written_list(text: str) -> list[Any] | None:
 
 def written_json(value: Any) -> str:
     """A value as compact JSON without a dollar, so that nothing in it is a reference."""
+    import json  # seldom needed
+
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("$", "\\u0024")
 
 
 def of_item(references: Iterable[Reference]) -> bool:
-    """Whether one of them is about the element: ``$item`` or ``$index``."""
+    """Whether one of the references is about the element: ``$item`` or ``$index``."""
     return any(reference.target in ITEM for reference in references)
 
 
 def source_of(spec: TaskSpec) -> int:
-    """The id of the map behind which a map runs item by item; 0 for every other task."""
+    """The id of the map that a map follows item by item; 0 for every other task."""
     if spec.for_each is None or not spec.for_each.item_by_item:
         return 0
     whole = whole_reference(spec.for_each.items)
@@ -117,8 +120,7 @@ def with_element(item: TaskSpec, spec: TaskSpec, element: Any) -> TaskSpec:
 
 
 def _texts(spec: TaskSpec, key: int, element: Any) -> tuple[str, str | None]:
-    """The description and the label of an item; as planned, and none, until its element is
-    known."""
+    """The description and label of an item. Before its element is known: as planned, and empty."""
     description = spec.description
     if element is msgspec.UNSET:
         return description, None
@@ -129,12 +131,13 @@ def _texts(spec: TaskSpec, key: int, element: Any) -> tuple[str, str | None]:
 
 
 def _item_wait(wait: Wait | None) -> Wait | None:
-    """Without the draft of a sub-plan, which would be in the state once for each item."""
+    """The wait of an item, without the draft of its sub-plan, which would otherwise be in the state
+    once for each item."""
     return Wait(plan={}) if wait is not None and wait.plan is not None else wait
 
 
 def _written(text: str, key: int, element: Any, limit: int) -> str:
-    """``text`` with the element in it. All other references stay as they are."""
+    """``text`` with the element inserted. All other references stay."""
 
     def result(target: int | str) -> Any:
         if isinstance(target, int):

@@ -14,9 +14,9 @@ OF_MAP: Final = "\0"  # in the name of a lane: between the route and the id of a
 
 
 def lane_of(spec: TaskSpec) -> str:
-    """What a task waits in: questions, maps and waits (but those for a sub-plan) need no slot, so
-    they do not queue behind tasks that do. The items of a map have a lane of their own, which
-    takes turns with the others."""
+    """The lane that a task waits in. Questions, maps and waits (except for a sub-plan) need no
+    slot, so they do not queue behind tasks that do. The items of a map have a lane of their own,
+    which takes turns with the others."""
     waits = spec.wait is not None and spec.wait.plan is None
     if waits or spec.kind is QUESTION or spec.for_each is not None:
         return ""
@@ -24,7 +24,7 @@ def lane_of(spec: TaskSpec) -> str:
 
 
 def lane_of_items(spec: TaskSpec) -> str:
-    """What the items of a map wait in, of the map's own spec or of one of its items."""
+    """The lane of a map's items; ``spec`` is that of the map or of one of its items."""
     return f"{spec.queue_route}{OF_MAP}{map_of(spec.id) or spec.id}"
 
 
@@ -43,7 +43,7 @@ class Lane:
         return len(self.ids)
 
     def add(self, task_id: int) -> bool:
-        """Returns False when it is in the lane already."""
+        """Add a task; False if it is in the lane already."""
         if task_id in self.ids:
             return False
         self.ids.add(task_id)
@@ -58,7 +58,7 @@ class Lane:
         return len(task_ids)
 
     def discard(self, task_id: int) -> bool:
-        """Returns False when it is not in the lane."""
+        """Remove a task; False if it is not in the lane."""
         if task_id not in self.ids:
             return False
         self.ids.remove(task_id)

@@ -60,7 +60,8 @@ def start_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Ev
 
 
 def _no_list(reference: str, value: object) -> str:
-    """Of an object also its fields, and the list that was perhaps meant."""
+    """The fault of a value that is not a list. For an object, it names the fields, and the list
+    that was perhaps meant."""
     said = f"it is {described(value)}, not a list"
     if not isinstance(value, dict) or not value:
         return said
@@ -71,13 +72,13 @@ def _no_list(reference: str, value: object) -> str:
 
 
 def _with_labels(state: PlannerState, task: Task, error: str) -> str:
-    """References name tasks by their labels, as the author of the plan did."""
+    """``error`` with task ids in references replaced by labels, as the author wrote them."""
     above = (state.tasks[i].spec for i in task.depends_on)
     return rename_references(error, {str(spec.id): spec.label for spec in above if spec.label})
 
 
 def _why_asked(state: PlannerState, task: Task, for_each: ForEach, count: int) -> str:
-    """Why a person has to see the count first; empty where that is not needed."""
+    """Why a person has to see the count first; empty if that is not needed."""
     if task.elements is not None:
         return ""  # it has expanded before: only what did not complete runs again
     share = state.config.preview_from
@@ -102,7 +103,7 @@ def _first(elements: Sequence[object]) -> str:
 
 
 def end_map(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Event]:
-    """All items that ran have ended, and no other one will start."""
+    """End a map: all items that ran have ended, and no other one will start."""
     if task.stopping:
         yield from stopped(state, task, "its items have ended")
         return
@@ -134,7 +135,8 @@ def _did_not_complete(item: Task) -> bool:
 
 
 def _said(state: PlannerState, task: Task, failed: list[Task]) -> str:
-    """For example "2 of 30 items did not complete: 3[4]: it is closed; 3[7]: ..."."""
+    """The items that did not complete: "2 of 30 items did not complete: 3[4]: it is closed; 3[7]:
+    ..."."""
     total = len(task.elements or ())
     named = "; ".join(
         f"{id_text(i.spec.id)}: {_line(i.error) or i.status.value}" for i in failed[:_NAMED]

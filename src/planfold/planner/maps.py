@@ -36,10 +36,8 @@ def items_of(state: PlannerState, task: Task) -> Iterator[Task]:
 
 
 def list_of(state: PlannerState, task: Task) -> Any:
-    """What the list of a map is: that of its expansion, or what its reference is now.
-
-    Raises ReferenceFault where it has no value.
-    """
+    """The list of a map: from its expansion, else the present value of its reference. Raises
+    ReferenceFault if it has no value."""
     if task.elements is not None:
         return task.elements
     written = task.spec.for_each.items if task.spec.for_each is not None else ""
@@ -83,7 +81,7 @@ def expand(state: PlannerState, event: MapExpanded) -> None:
 
 
 def item_ended(state: PlannerState, item: Task) -> None:
-    """Fold the end of an item: it may keep the others of its map from starting."""
+    """Fold the end of an item: it may keep the other items from starting."""
     task = state.tasks.get(map_of(item.spec.id))
     if task is None or task.halted or not _halts(task, item):
         return
@@ -93,7 +91,7 @@ def item_ended(state: PlannerState, item: Task) -> None:
 
 
 def item_reset(state: PlannerState, item: Task) -> None:
-    """Fold a retry of an item: it may have been all that kept the others from starting."""
+    """Fold a retry of an item: it may have been what kept the others from starting."""
     task = state.tasks.get(map_of(item.spec.id))
     if task is None or not task.halted or task.status is not TaskStatus.Running:
         return
@@ -109,7 +107,7 @@ def _halts(task: Task, item: Task) -> bool:
 
 
 def end_items(state: PlannerState, task: Task) -> None:
-    """Fold the end of a map: items that have not started never will."""
+    """Fold the end of a map: items that have not started will never start."""
     schedule = state.__dict__.get("schedule")
     waiting = [item for item in items_of(state, task) if item.status is TaskStatus.Planned]
     for item in waiting:
@@ -131,14 +129,15 @@ def results_in_order(state: PlannerState, task: Task) -> list[Any]:
 
 
 def answer_of_item_changed(state: PlannerState, item: int) -> None:
-    """The result of a map that has completed holds the answers to its questions."""
+    """Fold a changed answer of an item: the result of its map holds that answer."""
     task = state.tasks[map_of(item)]
     if task.status is TaskStatus.Completed:
         task.result = results_in_order(state, task)
 
 
 def drop_items(state: PlannerState, task: Task) -> None:
-    """The map is planned again from the beginning: its list may be another one."""
+    """Remove the items of a map that is planned again from the beginning, because its list may
+    change."""
     leave(state, task)
     schedule = state.__dict__.get("schedule")
     for item in list(items_of(state, task)):

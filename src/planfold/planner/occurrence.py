@@ -11,10 +11,11 @@ import re
 from typing import Final
 
 from planfold.errors import CommandRejected
+from planfold.patterns import pattern
 from planfold.planner.references import OCCURRENCE, references_in, value_of
 from planfold.planner.state import PlannerState
 
-_FORM: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_FORM: Final = pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def occurrence_of(state: PlannerState) -> str:

@@ -58,7 +58,7 @@ def handle_executor_event(state: PlannerState, command: HandleExecutorEvent) -> 
     that has ended, change nothing: delivery may be at-least-once."""
     task, report = state.tasks.get(command.task_id), command.event
     if task is None and command.attempt is not None and map_of(command.task_id) in state.tasks:
-        return ()  # the map of the item was planned again
+        return ()  # the item's map was planned again, so the item is gone
     task = task or find_task(state, command.task_id)
     if command.attempt is not None and command.attempt > task.attempt:
         raise CommandRejected(
@@ -155,8 +155,8 @@ def _question(task: Task, report: NeedsClarification, now: float) -> Clarificati
 def _unknown(
     state: PlannerState, task: Task, command: HandleExecutorEvent, report: OutcomeUnknown
 ) -> Iterator[Event]:
-    """A person has to say how an attempt ended only where it must not run twice; with the same
-    key, or without an effect, another attempt is harmless."""
+    """An attempt ended with an unknown outcome. A person is asked only if the task must not run
+    twice; with the same key, or without an effect, another attempt is harmless."""
     effect = task.spec.effect
     may_overlap = task.outdated and not report.ended and effect is not Effect.Safe
     if may_overlap and not task.cancel_requested:

@@ -16,8 +16,8 @@ _ENDED_WELL = (TaskStatus.Completed, TaskStatus.Skipped, TaskStatus.Cancelled)
 
 
 def plan_overview(state: PlannerState, room: int) -> str:
-    """One line for each task; with less room for each that is not done yet; else numbers of tasks,
-    by status; else how many there are, which is given however little room there is."""
+    """One line for each task. If that is too long, less text for each task that has not ended; else
+    counts by status; else only the number of tasks, which is always given."""
     tasks = list(state.written().values())
     head = f"The plan has {len(tasks)} tasks:"
     for level in _LEVELS:

@@ -1,6 +1,8 @@
-"""What the events of a whole plan change in its state. A function has its event's name."""
+"""How the events of a whole plan change its state. Each function has the name of its event."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from planfold.errors import CorruptLog
 from planfold.planner.again import plan_again
@@ -24,6 +26,9 @@ from planfold.planner.sub_plans import leave_family
 from planfold.planner.task_folds import answered
 from planfold.planner.tasks import Task, TaskSpec, TaskStatus
 from planfold.planner.undone import forget_undo, forget_what_was_left
+
+PLANNED: Final = TaskStatus.Planned  # looking up a member takes time
+COMPLETED: Final = TaskStatus.Completed
 
 
 def planned(state: PlannerState, event: TasksPlanned) -> None:
@@ -64,9 +69,9 @@ def revised(state: PlannerState, event: PlanRevised) -> None:
 
 
 def _add(state: PlannerState, specs: tuple[TaskSpec, ...]) -> None:
+    tasks = state.tasks
     for spec in specs:
-        status = TaskStatus.Completed if spec.done else TaskStatus.Planned
-        state.tasks[spec.id] = Task(spec, status)
+        tasks[spec.id] = Task(spec, COMPLETED if spec.done else PLANNED)
         remember_plan(state, spec)
         if spec.drafts:
             state.drafting.append(spec.id)

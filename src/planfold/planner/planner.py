@@ -197,7 +197,7 @@ def _enqueue(state: PlannerState, event: TaskDispatched) -> Enqueue:
 
 
 def _was_dispatched(state: PlannerState, task_id: int) -> bool:
-    """Of an item that is gone with its map it is not known."""
+    """Whether the task was dispatched. This is unknown for an item that is gone with its map."""
     task = state.tasks.get(task_id)
     if task is None:
         return task_id >= STRIDE

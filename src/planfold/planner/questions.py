@@ -48,7 +48,7 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def error_of(question: Question | None, answer: str) -> str:
-    """The error of a task that fails by this answer."""
+    """The error of a task that fails because of this answer."""
     if question is not None and question.then == "outcome":
         return f"its outcome was unknown: {answer}"
     if question is not None and question.then == "budget":

@@ -22,18 +22,19 @@ scanned again.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from planfold.patterns import pattern
+
 _Value = TypeVar("_Value")
 _Path = tuple[str | int, ...]
 
 _QUOTED: Final = r'"(?:[^"\\\x00-\x1f]|\\.)*"'
-LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+LABEL: Final = pattern(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TARGET: Final = r"(?P<target>[0-9]+|[A-Za-z_][A-Za-z0-9_-]*)"
 _ABOUT: Final = r"(?P<about>:(?:status|error)(?![A-Za-z0-9_-]))"
 _DATE: Final = r"(?:\.date(?![A-Za-z0-9_])|\[\"date\"\])"
@@ -42,16 +43,16 @@ _PATH: Final = rf"(?P<path>(?<=\$occurrence){_DATE}?|(?<!\$occurrence){_STEPS}*)
 _TEXT: Final = rf"{_QUOTED}|'(?:[^'\\\x00-\x1f]|\\.)*'"
 _NUMBER: Final = r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _DEFAULT: Final = rf"(?P<default>{_TEXT}|{_NUMBER}|true|false|null|\[\]|\{{\}})"
-_TOKEN: Final = re.compile(rf"\$(?:(?P<dollar>\$)|{_TARGET}(?:{_ABOUT}|{_PATH}))")
+_TOKEN: Final = pattern(rf"\$(?:(?P<dollar>\$)|{_TARGET}(?:{_ABOUT}|{_PATH}))")
 _OPTIONAL: Final = r"(?P<optional>\?(?!\?))?"
 _ELSE: Final = rf"(?:\s*\?\?\s*{_DEFAULT}(?![\w.]))?"
-_PARTIAL: Final = re.compile(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_PATH}){_ELSE}")
+_PARTIAL: Final = pattern(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_PATH}){_ELSE}")
 # In an expression ``.name(`` is a call and no field.
 _FIELDS: Final = _PATH.replace("]+|", r"]+(?![A-Za-z0-9_]|\s*\()|", 1)
-IN_EXPRESSION: Final = re.compile(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_FIELDS}){_ELSE}")
-_STEP: Final = re.compile(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
-_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
-_JOINS: Final = re.compile(r"[A-Za-z0-9_-]").match
+IN_EXPRESSION: Final = pattern(rf"\${_TARGET}(?:{_ABOUT}|{_OPTIONAL}{_FIELDS}){_ELSE}")
+_STEP: Final = pattern(rf"\.([A-Za-z0-9_]+)|\[(-?[0-9]+)\]|\[({_QUOTED})\]")
+_NAME: Final = pattern(r"[A-Za-z0-9_]+")
+_JOINS: Final = pattern(r"[A-Za-z0-9_-]")
 ITEM: Final = ("item", "index")  # targets that name the element that an item is for
 SELF: Final = "self"  # targets in the call that undoes a task: its result,
 ARGUMENTS: Final = "arguments"  # and what its tool was called with
@@ -166,7 +167,7 @@ def rename_references(
     def rename(match: re.Match[str]) -> str:
         new = None if match["dollar"] else names.get(match["target"])
         steps = match["about"] or match["path"]
-        joined = not steps and isinstance(new, str) and _JOINS(match.string, match.end())
+        joined = not steps and isinstance(new, str) and _JOINS.match(match.string, match.end())
         return match[0] if new is None or joined else f"${new}{steps}"
 
     renamed: _Value = _map_strings(value, lambda text: _TOKEN.sub(rename, text), literal)
@@ -254,6 +255,8 @@ def reference_of(match: re.Match[str]) -> Reference:
         return found
     value: Any = msgspec.UNSET
     if default is not None:
+        import json  # seldom needed
+
         if default.startswith("'"):
             default = f'"{default[1:-1]}"'.replace("\\'", "'")
         value = _unquoted(default) if default.startswith('"') else json.loads(default)
@@ -261,6 +264,8 @@ def reference_of(match: re.Match[str]) -> Reference:
 
 
 def _unquoted(text: str) -> str:
+    import json  # seldom needed
+
     try:
         return str(json.loads(text))
     except ValueError:  # an escape that JSON does not know
@@ -271,13 +276,19 @@ def step_text(step: str | int) -> str:
     """A step of a path as it is written: ``.name``, ``[0]`` or ``["field name"]``."""
     if isinstance(step, int):
         return f"[{step}]"
-    return f".{step}" if _NAME.fullmatch(step) else f"[{json.dumps(step, ensure_ascii=False)}]"
+    return f".{step}" if _NAME.fullmatch(step) else f"[{_as_json(step)}]"
 
 
 def written_out(value: Any) -> str:
     """A value inside a longer text."""
     if isinstance(value, str):
         return value
+    return _as_json(value)
+
+
+def _as_json(value: Any) -> str:
+    import json  # seldom needed
+
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -342,7 +353,7 @@ def _follow(reference: Reference, results: Callable[[int | str], Any]) -> Any:
 
 
 def _where_the_rest_is(result: dict[str, Any], step: str | int, so_far: str) -> str:
-    """A field whose middle is left out must not be taken for the whole text."""
+    """The remedy for a field whose middle was left out: it must not be taken for the whole text."""
     files = [name for name in (f"{step}_file", "file") if name in result]
     remedy = f"; use {so_far}.{files[0]}, the file that holds all of it" if files else ""
     return f"the result has only the beginning and the end of {step!r}{remedy}"
@@ -359,7 +370,7 @@ def _step(value: Any, step: str | int) -> Any:
 
 
 def fields_of(value: Any) -> str:
-    """What an object has, or else what the value is: "has: total, rows", "is null"."""
+    """The fields of an object, or what another value is: "has: total, rows", "is null"."""
     if not isinstance(value, dict) or not value:
         return f"is {described(value)}"
     names = sorted(str(name)[:40] for name in value)

@@ -1,4 +1,4 @@
-"""Effects that would happen again: only with a person's consent, for each of them."""
+"""Effects that would happen again: each needs a person's consent."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SHOWN: Final = 20  # tasks that a refusal names
 
 
 def may_have_happened(state: PlannerState, task: Task) -> bool:
-    """Whether an effect of this task may have happened. One whose failure was reported counts as
-    not done, as it does for a retry; so does one that was undone."""
+    """Whether an effect of this task may have happened. It does not count as happened if its
+    failure was reported (as for a retry) or if it was undone."""
     if is_undone(state, task):
         return False
     if task.by_hand is not None and task.status is TaskStatus.Completed:
@@ -30,8 +30,8 @@ def may_have_happened(state: PlannerState, task: Task) -> bool:
 
 
 def refuse_repeats(tasks: Sequence[Task], by: str) -> None:
-    """Raises CommandRejected where there are any: tasks of effect ``once`` that run again because
-    of what ``by`` names, without a person's consent."""
+    """Raises CommandRejected if there are any tasks of effect ``once`` that would run again,
+    because of what ``by`` names, without a person's consent."""
     if not tasks:
         return
     names = [f"{id_text(t.id)} ({t.spec.label or t.description[:40]})" for t in tasks[:SHOWN]]

@@ -3,7 +3,6 @@ did not complete."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
@@ -149,11 +148,13 @@ def check_config(config: PlannerConfig) -> None:
 
 
 def hash_revision(tasks: Iterable[TaskSpec]) -> str:
-    """Twelve hex digits that change with any change of any task.
+    """Twelve hex digits that differ whenever any task differs.
 
     Raises:
         CommandRejected: a task holds what JSON cannot (a lone surrogate, an integer of 2**64).
     """
+    import hashlib  # few processes need it
+
     ordered = sorted(tasks, key=lambda spec: spec.id)
     try:
         data = msgspec.json.encode(ordered)
@@ -208,7 +209,7 @@ def may_be_planned_again(task: Task) -> bool:
 def _superseded(
     state: PlannerState, command: RevisePlan, started: Mapping[int, TaskSpec]
 ) -> set[int]:
-    """The ids of all superseded tasks: those of this command and of earlier revisions."""
+    """The ids of all superseded tasks, by this command and by earlier revisions."""
     for task_id in command.superseded:
         task = find_task(state, task_id)
         if not _has_ended(task) or task.status is TaskStatus.Completed:

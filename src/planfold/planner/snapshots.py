@@ -53,7 +53,7 @@ class Piece:
         self._decoded: dict[None, list[Task]] = {}
 
     def tasks(self) -> list[Task]:
-        """The same ones each time, also for a tool that reads its plan in another thread. Raises
+        """The tasks, decoded once: a tool may read its plan in another thread. Raises
         CorruptLog."""
         if not self._decoded:
             try:
@@ -65,8 +65,8 @@ class Piece:
 
 
 class StoredTasks(dict[int, Task]):
-    """Tasks by id. The value of one that was not looked at yet is its piece of the snapshot: to
-    show or to run one task of many, decoding the others would take nearly all of the time."""
+    """Tasks by id, decoded when they are first looked at; until then the value is the piece of the
+    snapshot. Decoding every task would take nearly all of the time of showing or running one."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         super().__init__()
@@ -75,11 +75,12 @@ class StoredTasks(dict[int, Task]):
             self.update(dict.fromkeys(piece.ids, cast("Task", piece)))
 
     def _read(self, piece: Piece) -> None:
-        """Decode a piece. Tasks that were removed or replaced in the meantime stay so."""
+        """Decode a piece. Tasks that were removed or replaced in the meantime stay removed or
+        replaced."""
         found = dict(zip(piece.ids, piece.tasks(), strict=True))
         held: Any = super().get
         self.update({i: task for i, task in found.items() if held(i) is piece})
-        self._left.pop(id(piece), None)  # last: another thread may be reading
+        self._left.pop(id(piece), None)  # last, because another thread may be reading
 
     def _read_all(self) -> None:
         for piece in list(self._left.values()):
@@ -141,7 +142,7 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def unpack(cls, data: bytes) -> Self | None:
-        """From its bytes; None where they do not hold one."""
+        """A snapshot from its bytes; None if they do not hold one."""
         begin = LENGTH + int.from_bytes(data[:LENGTH], "big")
         try:
             found = _front().decode(decompress(data[LENGTH:begin]))

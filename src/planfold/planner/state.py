@@ -76,11 +76,11 @@ class PlannerState(msgspec.Struct, dict=True):
         return Schedule(self.tasks, self.deadline_of, self.breakpoints)
 
     def written_ids(self) -> list[int]:
-        """Those of :meth:`written`."""
+        """The ids of the tasks of :meth:`written`."""
         return [i for i in self.tasks if i < STRIDE]
 
     def written(self) -> dict[int, Task]:
-        """The tasks as they are written in the plan, by id: without the items of its maps."""
+        """The tasks as the plan was written, by id: without the items of its maps."""
         return {i: task for i, task in self.tasks.items() if i < STRIDE}
 
     @property
@@ -92,7 +92,8 @@ class PlannerState(msgspec.Struct, dict=True):
         return done, len(self.tasks) - aside.total()
 
     def deadline_of(self, task_id: int) -> float | None:
-        """When time ends what a task waits for: its question by the default, or its wait."""
+        """When a task's wait ends by time: the default of its question applies, or its wait
+        ends."""
         question = self.questions.get(task_id)
         if question is not None:
             return question.deadline if question.default is not None else None
@@ -100,9 +101,9 @@ class PlannerState(msgspec.Struct, dict=True):
         return task.until if task is not None and task.waits else None
 
     def head(self) -> dict[str, Any]:
-        """What lists show of it: title, status and counts, a priority and a project that are not
-        the default, tags, how many break-points there are, the origins of a fork, and the parent
-        of a sub-plan."""
+        """The values that lists show: title, status and counts; a priority and a project that are
+        not the default; tags; the number of break-points; the origins of a fork; the parent of a
+        sub-plan."""
         (completed, total), config = self.progress, self.config
         head: dict[str, Any] = {
             "title": self.title,
@@ -176,7 +177,7 @@ class PlannerState(msgspec.Struct, dict=True):
         return total(amount for begun in self.begun_by_task.values() for amount in begun.values())
 
     def begun(self, task_id: int) -> dict[str, Spend]:
-        """Inner steps of the task that began and have not ended, with what is reserved."""
+        """The task's inner steps that began and have not ended, with their reservations."""
         return self.begun_by_task.get(task_id, {})
 
     def has_begun(self, task_id: int, key: str, epoch: int) -> bool:
@@ -191,7 +192,7 @@ class PlannerState(msgspec.Struct, dict=True):
 
 
 def forget_parents(state: PlannerState) -> None:
-    """A superseded task does not keep its parents in the plan."""
+    """Remove the dependencies of a superseded task from the plan."""
     for task in state.tasks.values():
         if task.superseded and any(i not in state.tasks for i in task.depends_on):
             left = tuple(i for i in task.depends_on if i in state.tasks)

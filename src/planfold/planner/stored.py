@@ -1,7 +1,5 @@
-"""A plan as its snapshot has it, to look at: its schedule is what the snapshot says of it.
-
-What decides needs the whole schedule, and so all tasks.
-"""
+"""A plan as its snapshot has it, for readers. Its schedule holds only what the snapshot says;
+deciding needs the whole schedule, and so all tasks."""
 
 from __future__ import annotations
 
@@ -24,8 +22,8 @@ COMPLETED: Final = TaskStatus.Completed
 
 
 class StoredSchedule(Schedule):
-    """What the status of each task says of the schedule. What else is asked is built from all
-    tasks, when it is."""
+    """A schedule of counts and statuses. Anything else is built from all tasks when it is asked
+    for."""
 
     def __init__(self, state: PlannerState, found: Snapshot) -> None:
         self._state = state
@@ -83,8 +81,8 @@ class StoredSchedule(Schedule):
         return super().idle
 
     def say(self, version: int, status: PlanStatus) -> None:
-        """Note the status that the plan has at this version, as its head says: to derive it may
-        take all tasks."""
+        """Note the status of the plan at this version, as its head says; deriving it may need all
+        tasks."""
         self._said = (version, status)
 
     def unmet(self, task_id: int) -> int:
@@ -115,10 +113,10 @@ class StoredSchedule(Schedule):
 
 
 class StoredPlan(Planner):
-    """A planner to look at: restored from a snapshot, it decodes what is looked at."""
+    """A planner for readers: restored from a snapshot, it decodes only what is looked at."""
 
     def outlook(self, events: Sequence[Event] = (), now: float = 0.0) -> Outlook[Command]:
-        """Nothing: a reader does not continue a plan."""
+        """Nothing, because a reader does not continue a plan."""
         return Outlook()
 
     @classmethod

@@ -1,7 +1,8 @@
-"""Sub-plans: a task that waits for the end of a plan, and a plan that reports its end to a task.
+"""Sub-plans: a task waits for the end of a plan, and that plan reports its end to the task.
 
-The two are streams of their own. Each one that has something for the other is due, and a worker
-carries it over: the parent that a sub-plan has to begin or to stop, the sub-plan that it has ended.
+The two plans are streams of their own. A plan that has something for the other one is due, and a
+worker carries it over: from the parent, that a sub-plan has to begin or stop; from the sub-plan,
+that it has ended.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def draft_of_sub_plan(state: PlannerState, task: Task) -> dict[str, Any]:
 
 
 def owes_end(state: PlannerState) -> bool:
-    """Whether this sub-plan has ended and its parent does not know."""
+    """Whether this sub-plan has ended and its parent does not know it yet."""
     return state.parent is not None and state.outcome is not None and not state.end_reported
 
 
@@ -87,8 +88,8 @@ def continue_sub_plan(state: PlannerState, command: ContinueSubPlan) -> Iterator
 
 
 def _roots(state: PlannerState) -> list[Task]:
-    """The tasks that did not complete, and that nothing else keeps from running, or nothing but
-    another one of them."""
+    """The tasks that did not complete and that nothing keeps from running, except another one of
+    them."""
     found = {task.id: task for task in state.written().values() if _is_open(task)}
     causes = {task_id: root_cause(state, task) for task_id, task in found.items()}
     return [found[i] for i, cause in causes.items() if cause is None or cause in found]
@@ -124,13 +125,13 @@ def fold_report(state: PlannerState, _: EndReported) -> None:
 
 
 def stop_sub_plan(state: PlannerState, task: Task) -> None:
-    """Fold a request to stop: where the task runs a plan, that has to stop."""
+    """Fold a request to stop. If the task runs a plan, that plan has to stop."""
     if task.runs_plan and task.id not in state.unregistered:
         state.unregistered.append(task.id)
 
 
 def leave_family(state: PlannerState, interrupted: Iterable[int]) -> None:
-    """A fork is not a sub-plan, and begins sub-plans of its own."""
+    """Fold a fork: it is not a sub-plan, and begins sub-plans of its own."""
     state.parent, state.end_reported = None, False
     for task_id in interrupted:
         state.tasks[task_id].plan_id = None

@@ -1,4 +1,5 @@
-"""What the events of a task change in the state of the plan. A function has its event's name."""
+"""How the events of a task change the state of its plan. Each function has the name of its
+event."""
 
 from __future__ import annotations
 

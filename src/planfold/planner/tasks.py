@@ -41,7 +41,7 @@ class Effect(StrEnum):
 
     Safe = "safe"  # it only reads, or writes the same again without harm: it runs again
     Keyed = "keyed"  # a service recognises its idempotency key: it runs again with the same key
-    Once = "once"  # all else: it does not run again before a person has said how it ended
+    Once = "once"  # everything else: it does not run again before a person has said how it ended
 
 
 class Link(msgspec.Struct, frozen=True, tag="link", omit_defaults=True):

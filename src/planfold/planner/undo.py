@@ -42,14 +42,14 @@ def to_undo(state: PlannerState) -> list[Task]:
 
 def stays(state: PlannerState) -> list[Task]:
     """What may have changed the world and cannot be undone: completed tasks without an undo that do
-    more than read, and tasks that did not complete but began."""
+    more than read, and tasks that began and did not complete."""
     return [task for task in state.tasks.values() if _stays(state, task)]
 
 
 def _stays(state: PlannerState, task: Task) -> bool:
     spec = task.spec
     asks = spec.kind is NodeKind.Clarification
-    mapped = spec.for_each is not None  # its items say it
+    mapped = spec.for_each is not None  # its items are counted instead
     if spec.effect is Effect.Safe or spec.undoes is not None or spec.done or asks or mapped:
         return False
     if task.status is TaskStatus.Completed:
@@ -67,7 +67,7 @@ def undo_counts(state: PlannerState) -> tuple[int, int]:
 
 
 def undone_items(state: PlannerState, task: Task) -> tuple[int, int]:
-    """How many items of a map were undone, and of how many that completed."""
+    """How many items of a map were undone, and of how many completed ones."""
     items = [item for item in items_of(state, task) if item.status is TaskStatus.Completed]
     return sum(is_undone(state, item) for item in items), len(items)
 
@@ -83,8 +83,8 @@ def was_undone(state: PlannerState, task: Task) -> bool:
 
 
 def undo_before(state: PlannerState, outcome: PlanOutcome) -> UndoPlanned | None:
-    """What is undone before a plan ends as failed or cancelled; None: nothing, or it was already
-    decided about."""
+    """The event that plans undo tasks before a plan ends as failed or cancelled. None if there is
+    nothing to undo, or that was decided before."""
     policy = state.config.undo
     if policy == "never":
         return None
@@ -112,8 +112,8 @@ def undo_plan(state: PlannerState, command: UndoPlan) -> Iterator[UndoPlanned]:
 
 
 def how_to_undo(task: Task, error: str) -> ClarificationRequested:
-    """Ask a person about an undo that failed. What comes after it waits: it was done earlier, and
-    the failed one may depend on it."""
+    """Ask a person about a failed undo. The undo tasks after it wait: their effects happened
+    earlier, and the failed one may depend on them."""
     question = (
         f"This could not be undone. {task.description} (it failed: {_message(error)}; undo it by "
         f"hand and answer {OUTCOME_CHOICES[0]!r}, or answer {OUTCOME_CHOICES[2]!r} to leave it as "
@@ -125,8 +125,8 @@ def how_to_undo(task: Task, error: str) -> ClarificationRequested:
 
 
 def _message(error: str) -> str:
-    """The line of an error that says what went wrong, without where: the first one, or the last of
-    a traceback."""
+    """The line of an error that says what went wrong: the first line, or the last one of a
+    traceback."""
     lines = [line for line in error.splitlines() if line.strip()] or [""]
     before, traceback, _ = lines[0].partition(_TRACEBACK)
     return truncate_middle(before + lines[-1] if traceback else lines[0], _ERROR)

@@ -24,18 +24,19 @@ def is_undone(state: PlannerState, task: Task) -> bool:
 
 
 def without_undo_tasks(state: PlannerState) -> dict[int, Task]:
-    """The tasks that an author wrote, by id: what undoes them is not revised or forked."""
+    """The tasks that an author wrote, by id. Undo tasks are neither revised nor forked."""
     return {i: task for i, task in state.written().items() if task.spec.undoes is None}
 
 
 def undone_since(before: PlannerState, state: PlannerState) -> tuple[int, ...]:
-    """Tasks that a plan has in an earlier state, and of which the same run was undone by now."""
+    """Tasks of an earlier state whose same run has been undone by now."""
     undone = ((before.tasks.get(i), t) for i, t in state.tasks.items() if is_undone(state, t))
     return tuple(old.id for old, task in undone if old is not None and old.run == task.run)
 
 
 def refuse_while_undoing(state: PlannerState) -> None:
-    """Raises CommandRejected where a plan is being undone: it has to end before it continues."""
+    """Raises CommandRejected while a plan is being undone: the undo has to end before the plan
+    continues."""
     if state.undoing:
         raise CommandRejected(
             "the plan is being undone; answer its question with 'leave it' to keep what it did, or "
@@ -44,8 +45,8 @@ def refuse_while_undoing(state: PlannerState) -> None:
 
 
 def refuse_old_undo(state: PlannerState, task: Task) -> None:
-    """Raises CommandRejected where ``task`` undid an earlier run of a task, or asked about it, or
-    the plan continues since."""
+    """Raises CommandRejected if ``task`` undid an earlier run of a task, or asked about that, or if
+    the plan has continued since."""
     undoes = task.spec.undoes
     undone = state.tasks.get(undoes or 0)
     continues = not state.undoing and state.outcome is None
@@ -85,14 +86,14 @@ def fold_undo(state: PlannerState, event: UndoPlanned) -> None:
 
 
 def forget_undo_of(state: PlannerState, task: Task) -> None:
-    """Fold that a task is planned again: what undid it is a part of the past."""
+    """Fold that a task is planned again: its earlier undo no longer counts."""
     set_aside(state, task.undo_task)
     task.undo_task = task.completion = 0
 
 
 def forget_what_was_left(state: PlannerState) -> None:
-    """Fold that a plan continues after its end: if it fails again, it is decided again whether what
-    it did is undone. An undo that a person left as it is after an attempt stays so."""
+    """Fold that a plan continues after its end. If it fails again, undoing is decided again. An
+    undo that a person declined after an attempt stays declined."""
     if not state.completions:  # nearly all plans: their tasks need not be looked at
         return
     for task in state.tasks.values():
@@ -103,13 +104,13 @@ def forget_what_was_left(state: PlannerState) -> None:
 
 
 def set_aside(state: PlannerState, undo_task: int) -> None:
-    """What was to undo a task, and did not, is no longer about it."""
+    """Fold that an undo task which did not complete is no longer about its task."""
     if (old := state.tasks.get(undo_task)) is not None:
         old.superseded = old.status is not TaskStatus.Completed
 
 
 def forget_undo(state: PlannerState) -> None:
-    """Fold that a plan continues another one: what that did is not for it to undo."""
+    """Fold a fork: effects of its origin are not the fork's to undo."""
     gone = [i for i, task in state.written().items() if task.spec.undoes is not None]
     forget(state, gone)
     for task_id in gone:

@@ -1,20 +1,20 @@
 """Waits: tasks that end when time has passed, when a signal comes, or when a sub-plan has ended.
 
-A wait is a task that runs without a worker. It has no row in the queue and takes no slot; the time
-at which it ends is a due time of the plan, like the deadline of a question. A signal ends it by the
-report that ends every attempt: ``TaskCompleted``, with the signal's data. So that signals find it,
-it is registered where the signals of its name and key are. Sub-plans: ``planner/sub_plans.py``.
+A wait is a task that runs without a worker. It has no row in the queue and takes no slot. The time
+at which it ends is a due time of the plan, like the deadline of a question. A signal ends it with
+the report that ends every attempt: ``TaskCompleted``, with the signal's data. A wait for a signal
+is registered in the inbox of the signal's name and key. Sub-plans: ``planner/sub_plans.py``.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from planfold.compaction.errors import compact_error_message
+from planfold.patterns import pattern
 from planfold.planner import transitions as t
 from planfold.planner.branches import facts_of, results_of
 from planfold.planner.cancellation import skip_dependents
@@ -26,7 +26,7 @@ from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Task, TaskStatus, Wait
 
 KEY_CHARACTERS: Final = 1_000
-SIGNAL_NAME: Final = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
+SIGNAL_NAME: Final = pattern(r"[A-Za-z0-9._:/-]{1,200}")
 
 
 def start_wait(
@@ -63,7 +63,7 @@ def _key(state: PlannerState, task: Task, wait: Wait) -> str | None:
 
 
 def end_wait(state: PlannerState, task: Task, skipped: set[int]) -> Iterator[Event]:
-    """The time of a wait has come. ``skipped``: see :func:`skip_dependents`."""
+    """End a wait whose time has come. ``skipped``: see :func:`skip_dependents`."""
     wait = task.spec.wait
     assert wait is not None
     if wait.signal is None:
@@ -95,14 +95,14 @@ def register_wait(state: PlannerState, command: RegisterWait) -> Iterator[Event]
 
 
 def is_current(state: PlannerState, named: RegisterWait) -> bool:
-    """Whether this attempt of a wait still waits."""
+    """Whether a wait still waits in this attempt."""
     task = state.tasks.get(named.task_id)
     return task is not None and task.waits and task.attempt == named.attempt
 
 
 def to_register(state: PlannerState) -> list[Task]:
-    """Waits that have begun and are not yet known where the signals are; sub-plans that have to
-    begin, or to be cancelled."""
+    """Waits that have begun and are not registered yet: waits for signals, and sub-plans that have
+    to begin or to be cancelled."""
     found = (state.tasks.get(i) for i in state.unregistered)
     return [task for task in found if task is not None and task.waits]
 

@@ -182,7 +182,7 @@ class VendorModel:
 
 
 def _heed(wait: float | None) -> None:
-    """Other attempts under the limits of this one wait too."""
+    """Report a request to wait to the attempt, so that other attempts under its limits wait too."""
     if wait is not None and (heed := heed_retry_after.get()) is not None:
         heed(wait)
 

@@ -1,4 +1,4 @@
-"""Why a task did not complete, or that it was undone, with what helps then."""
+"""Reasons of tasks that did not complete or were undone, each with its remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from planfold.readmodels.reason import Reason, ReasonKind, first_line, names_in,
 
 
 def undone(state: PlannerState) -> list[Reason]:
-    """What was undone of a plan, as one reason; none where nothing was."""
+    """The undone tasks of a plan as one reason; no reason if nothing was undone."""
     if not state.completions:  # nearly all plans: their tasks need not be looked at
         return []
     ids = tuple(i for i, task in state.tasks.items() if is_undone(state, task))
@@ -29,13 +29,14 @@ def undone(state: PlannerState) -> list[Reason]:
 
 
 def has_no_list(task: Task) -> bool:
-    """Whether a map failed because its reference is not a list: a retry would find the same."""
+    """Whether a map failed because its reference is not a list. A retry would fail in the same
+    way."""
     of_map = task.spec.for_each is not None and task.elements is None
     return of_map and (task.error or "").startswith("for_each:")
 
 
 def ended_reasons(state: PlannerState, task: Task) -> list[Reason]:
-    """Of a task that has ended; none where it completed and that stays."""
+    """The reasons of a task that has ended; none if it completed and was not undone."""
     error = first_line(error_with_labels(task, state.tasks))
     match task.status:
         case TaskStatus.Completed:
@@ -82,7 +83,7 @@ def _completed(state: PlannerState, task: Task) -> list[Reason]:
 
 
 def _undone_at(state: PlannerState, task: Task) -> float | None:
-    """When the last of what was undone of a task was undone."""
+    """When the last undo of a task or its items completed."""
     undone = (each for each in (task, *items_of(state, task)) if is_undone(state, each))
     return max((state.tasks[each.undo_task].finished_at for each in undone), default=0.0) or None
 
@@ -92,7 +93,8 @@ def _signal_of(task: Task) -> str | None:
 
 
 def _once_undone(state: PlannerState, remedy: str) -> str:
-    """``remedy``, for which a plan that is being undone has to end first."""
+    """``remedy`` with the condition that the undo of the plan has to end first, if it is
+    running."""
     if not state.undoing:
         return remedy
     first = "answer the open question" if state.questions else "wait until the undo has ended"

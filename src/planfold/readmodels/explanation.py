@@ -52,9 +52,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Present:
-    """In place of a timeline: what a plan's state alone says of the times of its tasks, so that
-    its log need not be read. Since when a task waits is known where its parents, its end or
-    its first attempt say it, and of a question that is a task."""
+    """Used instead of a timeline when the log is not read. The plan's state alone says since when a
+    task waits, if its parents, its end, its first attempt or its own question show it."""
 
     def __init__(self, fold: PlanFold) -> None:
         self.fold = fold
@@ -70,7 +69,7 @@ class Present:
         return task.finished_at or None if task.status in ENDED else None
 
     def since(self, task_id: int) -> float | None:
-        """When what the task is at began."""
+        """When the present phase of the task began; None if unknown."""
         state, task = self.state, self.state.tasks[task_id]
         if task.status is TaskStatus.NeedsClarification:
             return task.started_at if task.kind is NodeKind.Clarification else None
@@ -87,7 +86,8 @@ class Present:
 def _pause_of_plan(
     state: PlannerState, task: Task | None, found: Sequence[Reason]
 ) -> Iterator[Reason]:
-    """The pause of a plan holds its tasks up also where they first wait for something else."""
+    """The pause of the plan as a further reason, because it also holds up tasks that first wait for
+    something else."""
     if state.paused is None or any(reason.kind is ReasonKind.Pause for reason in found):
         return
     held = [task] if task is not None else state.schedule.having([TaskStatus.Planned], 1)
@@ -98,8 +98,8 @@ def _pause_of_plan(
 def explain(
     timeline: Timeline | Present, look: QueueLook, now: float, task_id: int | None = None
 ) -> Explanation:
-    """``timeline`` is at the end of the plan's log, ``look`` is no older. What a task waited for is
-    only in a timeline."""
+    """Explain a plan or a task. ``timeline`` is at the end of the plan's log, and ``look`` is no
+    older. Only a timeline knows what a task waited for so far."""
     state, left_out = timeline.state, 0
     if task_id is None:
         tasks = _open_tasks(state, LOOKED_AT if isinstance(timeline, Present) else None)
@@ -120,7 +120,7 @@ def explain(
     tools = {i: call.name for i in sorted(named) if (call := state.tasks[i].spec.tool) is not None}
     history: tuple[PhaseSpan, ...] = ()
     if task is not None:
-        history = history_of(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
+        history = task_history(timeline, look, task, now) if isinstance(timeline, Timeline) else ()
         named |= {task.id, *(span.by for span in history if span.by is not None)}
     return Explanation(
         plan_id=timeline.fold.plan_id,
@@ -137,7 +137,7 @@ def explain(
 
 
 def _open_tasks(state: PlannerState, most: int | None) -> list[Task]:
-    """Those that did not complete, by id; of more than ``most`` those that say most."""
+    """The tasks that did not complete, by id; of more than ``most``, the most informative ones."""
     having = state.schedule.having
     if most is None:
         return having(_NOT_COMPLETED)
@@ -147,11 +147,11 @@ def _open_tasks(state: PlannerState, most: int | None) -> list[Task]:
     return sorted(found, key=lambda task: task.id)
 
 
-def history_of(
+def task_history(
     timeline: Timeline, look: QueueLook, task: Task, now: float
 ) -> tuple[PhaseSpan, ...]:
-    """What a task waited for and ran. An attempt that lasts waited for a worker until one claimed
-    it, which the log does not say yet."""
+    """What a task waited for and ran. The log does not say yet when a worker claimed a running
+    attempt; the queue does."""
     spans = timeline.spans(task.id, now)
     if not spans:
         return ()
@@ -167,7 +167,7 @@ def history_of(
 
 
 def merged(reasons: list[Reason]) -> list[Reason]:
-    """Equal reasons as one, for all their tasks, since the first of them."""
+    """Merge equal reasons into one for all their tasks, since the earliest of them."""
     found: dict[Reason, Reason] = {}
     for reason in reasons:
         key = replace(reason, tasks=(), since=None)
@@ -198,8 +198,8 @@ def _all_reasons(
 
 
 def _since(reason: Reason, phase: float | None) -> float | None:
-    """When a reason began to hold; ``phase``: when what the task is at began. A break-point holds a
-    task back from when the task reaches it, however early it was set."""
+    """When a reason began to hold; ``phase`` is when the task's present phase began. A break-point
+    holds a task only from when the task reaches it, however early it was set."""
     if reason.since is None or phase is None:
         return phase if reason.since is None else reason.since
     at_breakpoint = reason.kind is ReasonKind.Pause and reason.by
@@ -213,7 +213,7 @@ def _waits_for_parents(state: PlannerState, task: Task) -> bool:
 
 
 def _holding_up(state: PlannerState, task: Task) -> list[int]:
-    """The open tasks above one that waits for parents which themselves wait for none."""
+    """The open tasks above a waiting task that do not themselves wait for parents."""
     found: list[int] = []
     if not _waits_for_parents(state, task):
         return found

@@ -72,12 +72,12 @@ class _Classes:
         return len(self._sizes)
 
     def node(self, task: int) -> tuple[int, int]:
-        """What the task is drawn as: its class, and itself where the class is small."""
+        """The node of a task: its class, or the task itself if the class is small."""
         number = self._of[task]
         return number, -1 if self._sizes[number] >= COUNTED_FROM else task
 
     def split(self, tasks: Collection[int], near: Mapping[int, Collection[int]]) -> None:
-        """Divide the classes of these tasks by the nodes next to them."""
+        """Divide the classes of these tasks by their neighbours' nodes."""
         parts: dict[int, dict[Hashable, list[int]]] = {}
         for task in tasks:
             key = frozenset(self.node(other) for other in near[task] if other in self._of)

@@ -47,10 +47,10 @@ class _TaskRun(NamedTuple):
 
 
 class PastRuns:
-    """What is known of runs: ``add`` each plan that has ended, with its log folded.
+    """Collects the durations of earlier runs: ``add`` each ended plan with its folded log.
 
-    A task is compared with those that had the same tool and arguments; where there are none, with
-    those that had the same tool.
+    A task is compared with earlier tasks of the same tool and arguments; if there are none, with
+    those of the same tool.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class PastRuns:
         self._tasks: dict[bytes, list[_TaskRun]] = defaultdict(list)
 
     def add(self, timeline: Timeline, events: Sequence[object]) -> None:
-        """A plan that did not complete counts only with its tasks that did."""
+        """Add a run. From a plan that did not complete, only completed tasks count."""
         state = timeline.state
         cost: dict[int, float] = defaultdict(float)
         for event in events:
@@ -81,7 +81,7 @@ class PastRuns:
             self._plans[state.title].append((worked, state.spent.cost))
 
     def forecast(self, title: str, specs: Sequence[TaskSpec]) -> Forecast | None:
-        """None where there is no run of a plan with this title, or of the same tools."""
+        """The forecast of a plan; None if no run has its title, and none has the same tools."""
         if title and (plans := self._plans.get(title)):
             low, high = _shares(s for s, _ in plans)
             cheap, costly = _shares(c for _, c in plans)
@@ -128,14 +128,14 @@ def _is_counted(spec: TaskSpec) -> bool:
 
 
 def _keys(spec: TaskSpec) -> tuple[bytes, bytes]:
-    """The narrower one first."""
+    """The keys of a task, the narrower one first."""
     tool = spec.tool
     name = [spec.queue_route, tool.name if tool else ""]
     return msgspec.json.encode([*name, tool.arguments if tool else None]), msgspec.json.encode(name)
 
 
 def _shares(values: Iterable[float]) -> tuple[float, float]:
-    """p50 and p95, by the nearest rank."""
+    """The p50 and the p95, by nearest rank."""
     ordered = sorted(values)
     low, high = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95))
     return low, high

@@ -6,7 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 
 from planfold.planner.tasks import TaskSpec
-from planfold.readmodels.labels import STATUS_MARKS, fit, kind_of, manner_of, name_of, status_word
+from planfold.readmodels.labels import (
+    STATUS_MARKS,
+    fit,
+    kind_words,
+    manner_of,
+    name_of,
+    status_word,
+)
 from planfold.readmodels.layout import BOX_W, Layout, Node
 from planfold.readmodels.picture_style import box, escaped, words
 
@@ -21,7 +28,7 @@ _COLUMNS = 29  # of 13 pixels text that fit into a box
 def graph_elements(
     layout: Layout, statuses: Mapping[int, str], critical: Set[int]
 ) -> Iterator[str]:
-    """The elements; ``critical`` tasks, and the lines between them, are bold."""
+    """The SVG elements of the graph. ``critical`` tasks, and the lines between them, are bold."""
     bold = {n for n, node in enumerate(layout.nodes) if any(s.id in critical for s in node.tasks)}
     for number, node in enumerate(layout.nodes):
         for parent in node.parents:
@@ -52,15 +59,15 @@ def status_words(status: str) -> str:
 
 
 def node_name(node: Node) -> str:
-    """ "3 build", of a fan-out "1,000 x fetch"."""
+    """The name of a node: "3 build", for a fan-out "1,000 x fetch"."""
     if node.counted:
-        return f"{len(node.tasks):,} x {kind_of(node.tasks[0])}"
+        return f"{len(node.tasks):,} x {kind_words(node.tasks[0])}"
     return name_of(node.tasks[0])
 
 
 def _single(x: float, y: float, spec: TaskSpec, status: str) -> Iterator[str]:
     word = status_words(status)
-    head = fit(f"{name_of(spec)} · {kind_of(spec)}", 37 - len(word))
+    head = fit(f"{name_of(spec)} · {kind_words(spec)}", 37 - len(word))
     yield words(x + 12, y + 22, head, "dim", ' font-size="11"')
     end = ' font-size="11" text-anchor="end"'
     yield words(x + BOX_W - 10, y + 22, word, f"word {status}", end)

@@ -49,11 +49,12 @@ class Histogram(msgspec.Struct):
 
     @property
     def mean(self) -> float:
-        """In seconds; 0.0 of nothing."""
+        """The mean in seconds; 0.0 if nothing was counted."""
         return self.seconds / self.count if self.count else 0.0
 
     def quantile(self, share: float) -> float:
-        """The duration (seconds) that this share (0 to 1) does not exceed; 0.0 of nothing."""
+        """The duration in seconds that this share (0 to 1) of the durations does not exceed; 0.0 if
+        nothing was counted."""
         wanted, seen = share * self.count, 0
         for number in sorted(self.buckets):
             seen += self.buckets[number]
@@ -63,7 +64,7 @@ class Histogram(msgspec.Struct):
         return 0.0
 
     def up_to(self, exponent: int) -> int:
-        """How many lasted at most ``2 ** exponent`` seconds."""
+        """How many durations are at most ``2 ** exponent`` seconds."""
         last = exponent * STEPS
         return sum(count for number, count in self.buckets.items() if number <= last)
 

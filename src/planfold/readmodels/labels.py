@@ -99,17 +99,17 @@ def name_of(spec: TaskSpec) -> str:
 
 
 def id_and_label(task_id: int, label: str | None) -> str:
-    """The same of a task of which only these are known."""
+    """The same as :func:`name_of`, for a task of which only id and label are known."""
     return f"{id_text(task_id)} {clean(label)}" if label else id_text(task_id)
 
 
 def name_in_commands(spec: TaskSpec) -> str:
-    """What a command calls a task: its label, or its id. An item is called by the latter."""
+    """The name of a task in commands: its label, else its id. Items always use the id."""
     return id_text(spec.id) if map_of(spec.id) else spec.label or id_text(spec.id)
 
 
 def map_words(spec: TaskSpec) -> str:
-    """Of a map: "for each of $1.invoices, 5 at once"; else empty."""
+    """The words for a map: "for each of $1.invoices, 5 at once"; else empty."""
     of = spec.for_each
     if of is None:
         return ""
@@ -120,7 +120,7 @@ def map_words(spec: TaskSpec) -> str:
 
 
 def _span(seconds: float | None) -> str:
-    """In the largest unit of which it is a whole number: "2 h", "90 s"."""
+    """A time in the largest unit that gives a whole number: "2 h", "90 s"."""
     seconds = seconds or 0.0
     units = (("d", 86_400), ("h", 3_600), ("min", 60))
     whole = (f"{seconds / size:g} {name}" for name, size in units if not seconds % size)
@@ -128,14 +128,16 @@ def _span(seconds: float | None) -> str:
 
 
 def _sub_plan_words(plan: Mapping[str, Any]) -> str:
-    """ "runs the plan Release (3 tasks)"; of an item the map says which plan."""
+    """The words for a sub-plan: "runs the plan Release (3 tasks)"; the plan of an item is named at
+    its map."""
     title = f" {clean(plan['title'])}" if plan.get("title") else ""
     tasks = f" ({counted(len(plan['tasks']), 'task')})" if plan.get("tasks") else ""
     return f"runs {'the' if title else 'a'} plan{title}{tasks}"
 
 
 def wait_words(spec: TaskSpec) -> str:
-    """Of a wait: "waits 7200 s", "waits for the signal payment.settled with the key $1.id"."""
+    """The words for a wait: "waits 7200 s", "waits for the signal payment.settled with the key
+    $1.id"."""
     wait = spec.wait
     if wait is None:
         return ""
@@ -152,8 +154,8 @@ def wait_words(spec: TaskSpec) -> str:
 
 
 def guard_of(spec: TaskSpec) -> str:
-    """When a task runs, where that is not as usual: "if a task before it failed, when ...", and
-    how often."""
+    """When a task runs, if that is unusual: "if a task before it failed, when ...", and how
+    often."""
     words = {
         "failed": ["if a task before it failed"],
         "ended": ["however the tasks before it end"],
@@ -163,21 +165,21 @@ def guard_of(spec: TaskSpec) -> str:
 
 
 def manner_of(spec: TaskSpec) -> str:
-    """How a task runs, where that is not as usual: "runs when ..., waits 2 h"."""
+    """How a task runs, if that is unusual: "runs when ..., waits 2 h"."""
     guard = guard_of(spec)
     words = (guard and f"runs {guard}", wait_words(spec), limit_words(spec))
     return ", ".join(filter(None, words))
 
 
 def limit_words(spec: TaskSpec) -> str:
-    """The shared limits that it is under: "under the limits api, lock"."""
+    """The shared limits of a task: "under the limits api, lock"."""
     if not spec.limits:
         return ""
     return f"under the limit{'s' * (len(spec.limits) > 1)} {', '.join(map(clean, spec.limits))}"
 
 
-def kind_of(spec: TaskSpec) -> str:
-    """The tool's name, or what else the task is."""
+def kind_words(spec: TaskSpec) -> str:
+    """The tool's name, or the kind of a task without a tool."""
     if spec.kind.value == "clarification":
         return "question"
     if spec.tool is not None:
@@ -188,15 +190,15 @@ def kind_of(spec: TaskSpec) -> str:
 
 
 def named(ids: Sequence[int], labels: Mapping[int, str]) -> str:
-    """ "task build", or "tasks build, 4, ...": by label, or by id where there is none."""
+    """Tasks by label, or by id where there is none: "task build", "tasks build, 4, ..."."""
     words = [clean(labels.get(i) or id_text(i)) for i in ids[:SHOWN]]
     shown = ", ".join(words) + (", ..." if len(ids) > SHOWN else "")
     return f"task {shown}" if len(ids) == 1 else f"tasks {shown}"
 
 
 def labels_of(specs: Iterable[TaskSpec]) -> dict[int, str]:
-    """Labels by id; without those that two of the tasks have, because a revision replaced one, and
-    without items, which are called by the id of their map."""
+    """Labels by id. Left out are labels that two tasks share because a revision replaced one, and
+    items, which are named by the id of their map."""
     labels = {spec.id: spec.label for spec in specs if spec.label and not map_of(spec.id)}
     ids = {label: task_id for task_id, label in labels.items()}
     twice = {label for task_id, label in labels.items() if ids[label] != task_id}
@@ -204,7 +206,8 @@ def labels_of(specs: Iterable[TaskSpec]) -> dict[int, str]:
 
 
 def with_labels(spec: TaskSpec, labels: Mapping[int, str]) -> TaskSpec:
-    """A task to show: its references name the other tasks as its author did, by their labels."""
+    """A task for display: its references use the labels of other tasks, as the author wrote
+    them."""
     names = {str(task_id): label for task_id, label in labels.items()}
     if spec.tool is not None:
         spec = replace(spec, tool=_named_arguments(spec.tool, names))
@@ -230,19 +233,19 @@ def _named_arguments(call: ToolCall, names: Mapping[str, str]) -> ToolCall:
 
 
 def labelled(specs: Iterable[TaskSpec]) -> list[TaskSpec]:
-    """The tasks of a plan to show: see :func:`with_labels`."""
+    """The tasks of a plan for display: see :func:`with_labels`."""
     tasks = list(specs)
     labels = labels_of(tasks)
     return [with_labels(spec, labels) for spec in tasks] if labels else tasks
 
 
 def parent_labels(task: Task, tasks: Mapping[int, Task]) -> dict[int, str]:
-    """Those of the tasks that references of this one name."""
+    """The labels of the tasks that this task's references name."""
     return labels_of(tasks[i].spec for i in task.depends_on if i in tasks)
 
 
 def error_with_labels(task: Task, tasks: Mapping[int, Task]) -> str:
-    """The error of a task; that of a condition names other tasks as its author did."""
+    """The error of a task. A condition's error uses labels, as the author wrote them."""
     if task.skip_reason != "condition":
         return task.error or ""
     names = {str(task_id): label for task_id, label in parent_labels(task, tasks).items()}

@@ -32,22 +32,22 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def counted(self) -> bool:
-        """Whether it is drawn for several tasks."""
+        """Whether the node represents several tasks."""
         return len(self.tasks) > 1
 
     @property
     def height(self) -> int:
-        """Of its box."""
+        """The height of the node's box."""
         return COUNTED_H if self.counted else BOX_H
 
 
 def graph_of(specs: Iterable[TaskSpec]) -> dict[int, tuple[int, ...]]:
-    """Each task's parents."""
+    """The parents of each task."""
     return {spec.id: spec.depends_on for spec in specs}
 
 
 def reading_order(specs: Iterable[TaskSpec]) -> list[TaskSpec]:
-    """Parents first, and else in the order in which the plan was written."""
+    """Parents before children, otherwise in the order in which the plan was written."""
     tasks = list(specs)
     place = {spec.id: index for index, spec in enumerate(tasks)}
     children: dict[int, list[int]] = {spec.id: [] for spec in tasks}
@@ -83,8 +83,8 @@ def _nodes_of(specs: Sequence[TaskSpec]) -> list[Node]:
 
 
 class Layout:
-    """Of the graph of ``specs``. ``nodes`` are in reading order; ``columns`` hold their numbers,
-    top to bottom; ``width`` and ``height`` are in pixels."""
+    """The layout of the graph of ``specs``. ``nodes`` are in reading order; ``columns`` hold their
+    numbers, top to bottom; ``width`` and ``height`` are in pixels."""
 
     def __init__(self, specs: Sequence[TaskSpec]) -> None:
         self.nodes = _nodes_of(specs)
@@ -108,7 +108,7 @@ class Layout:
         self.height = (self._bottoms[-1] if self._bottoms else top) + _MARGIN
 
     def _lanes(self) -> list[list[int]]:
-        """For each column the nodes whose dependencies pass it."""
+        """For each column, the nodes whose dependencies pass through it."""
         last = dict(self._column)
         for number, node in enumerate(self.nodes):
             for parent in node.parents:
@@ -126,7 +126,8 @@ class Layout:
         return boxes + len(passing) * (_LANE_H + _GAP_Y) - _GAP_Y
 
     def _stack(self, column: int, passing: Sequence[int], top: float) -> None:
-        """From the top, each near the middle of what leads to it, so that few lines cross."""
+        """Place the nodes of a column from the top, each near the middle of its parents, so that
+        few lines cross."""
         ids = self.columns[column]
         wanted = {node: self._near(column - 1, self.nodes[node].parents) for node in ids}
         wanted |= {~node: self._near(column - 1, [node]) for node in passing}
@@ -138,7 +139,7 @@ class Layout:
         self.columns[column] = [key for key in ordered if key >= 0]
 
     def _cross(self, column: int, lanes: Sequence[Sequence[int]]) -> float:
-        """Give each node that leads from this column's band to the next a line in the gap between
+        """Give each node that leads from this column's band into the next a line in the gap between
         them; returns the height of the gap."""
         if column + 1 == len(self.columns):
             return 0.0
@@ -187,7 +188,8 @@ class Layout:
         return "".join(steps)
 
     def _turn(self, parent: int, column: int, middle: float, tip: float) -> str:
-        """From the end of a band, below it, to the beginning of the next."""
+        """The part of a path that leads from the end of a band, below it, to the beginning of the
+        next."""
         line = self._crossing.get((parent, column - 1), 0)
         side = 6 + line % 4 * 4
         right = self.width - _MARGIN + side

@@ -6,7 +6,7 @@ every moment of the plan is in exactly one entry, and the entries add up to its 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import msgspec
@@ -20,6 +20,7 @@ from planfold.planner.tasks import TaskStatus
 from planfold.readmodels.timeline import Phase, PhaseSpan, Timeline
 
 CANDIDATES = 10  # tasks of which it is tried what shortening them would gain
+_OF_PEOPLE = (Phase.Answer, Phase.Budget)
 _NOT_ITS_OWN = (Phase.Approval, Phase.Parents, Phase.Ended)
 
 
@@ -43,10 +44,11 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ledger_of(timeline: Timeline, now: float) -> Ledger:
-    """Up to the plan's end, or to ``now`` (seconds since the epoch) where it has not ended."""
+    """The ledger up to the plan's end, or to ``now`` (seconds since the epoch) if it has not
+    ended."""
     state = timeline.state
     end = timeline.now if state.outcome is not None else max(now, timeline.now)
-    entries = tuple(reversed(list(_walk(timeline, end))))
+    entries = tuple(p for each in reversed([*_walk(timeline, end)]) for p in _parts(timeline, each))
     by_phase: dict[str, float] = defaultdict(float)
     for entry in entries:
         by_phase[entry.phase.value] += entry.seconds(end)
@@ -101,6 +103,30 @@ def _walk(timeline: Timeline, end: float) -> Iterator[PhaseSpan]:
         yield PhaseSpan(task_id, Phase.Ended, begin, cursor)
 
 
+def _parts(timeline: Timeline, entry: PhaseSpan) -> Iterator[PhaseSpan]:
+    """Divide an entry of a map: times in which no item ran and one waited for a person count as
+    waiting for that person."""
+    moves: list[tuple[float, Phase, int]] = []
+    task = timeline.state.tasks.get(entry.task_id)
+    assert entry.end is not None
+    if entry.phase is Phase.Items and task is not None and task.elements is not None:
+        spans = (s for i in items_of(timeline.state, task) for s in timeline.spans(i.id, entry.end))
+        for span in spans:
+            if span.phase in (Phase.Running, *_OF_PEOPLE):
+                moves += [(span.start, span.phase, 1), (span.end or entry.end, span.phase, -1)]
+    busy, start, phase = Counter[Phase](), entry.start, entry.phase
+    for at, moved, change in sorted(moves):
+        busy[moved] += change
+        waits = [each for each in _OF_PEOPLE if busy[each] and not busy[Phase.Running]]
+        now = waits[0] if waits else Phase.Items
+        if now is not phase and at < entry.end:
+            if at > start:
+                yield replace(entry, phase=phase, start=start, end=at)
+                start = at
+            phase = now
+    yield replace(entry, phase=phase, start=start)
+
+
 def _last(timeline: Timeline, end: float) -> int:
     """The task that ended last, after something that took time; in a plan that has not ended, the
     one that is in its present phase for the longest time."""
@@ -123,7 +149,7 @@ def _last(timeline: Timeline, end: float) -> int:
 
 
 def _parent(timeline: Timeline, span: PhaseSpan, cursor: float) -> int | None:
-    """The parent that a wait ended with, else the one that ended last by then."""
+    """The parent that ended a wait; else the parent that had ended last by then."""
     tasks = timeline.state.tasks
     if span.by in tasks:
         return span.by
@@ -163,14 +189,14 @@ def _own(
 
 
 def _alone_from(state: PlannerState, task_id: int) -> float:
-    """When the map ended behind which this one runs item by item: until then the time is that
-    one's."""
+    """When the map that this one follows item by item ended; the time before counts for that
+    map."""
     source = state.tasks.get(source_of(state.tasks[task_id].spec))
     return 0.0 if source is None else source.finished_at
 
 
 def _ran(timeline: Timeline, task_id: int, end: float, waits: tuple[Phase, ...]) -> float:
-    """How long a task ran; a map as long as the longest of its items."""
+    """How long a task ran; for a map, its longest item."""
     task = timeline.state.tasks[task_id]
     if task.elements is None:
         return _own(timeline, task_id, end, waits)

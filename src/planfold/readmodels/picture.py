@@ -34,7 +34,7 @@ _NOT_WAITING: Final = (Phase.Running, Phase.Stopping, Phase.Ended)
 
 
 class Picture:
-    """Of a plan as ``timeline`` folded it, up to ``now`` (seconds since the epoch)."""
+    """The picture of a plan as folded by ``timeline``, up to ``now`` (seconds since the epoch)."""
 
     def __init__(self, timeline: Timeline, now: float) -> None:
         state = timeline.state
@@ -70,7 +70,7 @@ class Picture:
         return "\n".join([*parts, "</svg>\n"])
 
     def html(self) -> str:
-        """The same with a table of the tasks, those of fan-outs one by one."""
+        """The same as a page, with a table that lists every task, also those of fan-outs."""
         title = escaped(self._title)
         return "\n".join(
             [

@@ -57,7 +57,7 @@ class PlanDifference(msgspec.Struct):
 
 
 class Side(msgspec.Struct):
-    """One of the two: the events up to some version, and the state that they fold to."""
+    """One of the two plans: its events up to a version, and the state that they fold to."""
 
     state: PlannerState
     events: Sequence[Envelope]
@@ -97,7 +97,7 @@ def plan_difference(one: Side, other: Side) -> PlanDifference:
 
 
 def _planned(one: PlannerState, other: PlannerState) -> dict[int, dict[str, tuple[Any, Any]]]:
-    """What differs of each task as it was planned: compared by id, and shown by label."""
+    """The differences of each task as planned: compared by id, shown by label."""
     before, after = ([t.spec for t in state.written().values()] for state in (one, other))
     was, now = ({spec.id: spec for spec in labelled(specs)} for specs in (before, after))
     return {
@@ -110,7 +110,7 @@ def _planned(one: PlannerState, other: PlannerState) -> dict[int, dict[str, tupl
 
 
 def _parents(tasks: Iterable[TaskDifference]) -> set[int]:
-    """The tasks that changes of ``depends_on`` name."""
+    """The tasks named by changes of ``depends_on``."""
     pairs = (task.changes.get("depends_on", ((), ())) for task in tasks)
     return {parent for pair in pairs for parents in pair for parent in parents}
 
@@ -173,7 +173,8 @@ def _divergence(one: Sequence[Envelope], other: Sequence[Envelope]) -> Divergenc
 
 
 def _place(divergence: Divergence) -> tuple[int, int, int]:
-    """Where in the log: by the first plan; what only the other has comes after it."""
+    """The order of divergences: by version in the first plan, else in the other one; an event that
+    only the other plan has comes later."""
     mine, theirs = divergence.versions
     return (theirs if mine is None else mine) or 0, mine is None, divergence.task_id or 0
 
@@ -198,7 +199,7 @@ def _first_difference(
 
 
 def _compared(envelope: Envelope) -> Any:
-    """What counts of an event."""
+    """The parts of an event that are compared."""
     event = envelope.event
     fields: Iterator[tuple[str, Any]] = (
         (name, getattr(event, name)) for name in event.__struct_fields__ if name not in _UNCOMPARED
@@ -207,7 +208,7 @@ def _compared(envelope: Envelope) -> Any:
 
 
 def _untimed(value: Any) -> Any:
-    """A result without how long it took, which built-in tools say in it."""
+    """A result without the durations that built-in tools add."""
     if isinstance(value, dict) and "seconds" in value:
         return {name: item for name, item in value.items() if name != "seconds"}
     return value

@@ -9,8 +9,8 @@ import msgspec
 from planfold.drafting.draft import Fault, Parameter
 from planfold.planner.structure import critical_path
 from planfold.planner.tasks import TaskSpec
-from planfold.readmodels.explanation import history_of
-from planfold.readmodels.labels import kind_of
+from planfold.readmodels.explanation import task_history
+from planfold.readmodels.labels import kind_words
 from planfold.readmodels.layout import BOX_W, Layout, graph_of
 from planfold.readmodels.ledger import ledger_of
 from planfold.readmodels.timeline import Phase, Timeline
@@ -101,7 +101,7 @@ def graph_drawing(specs: Sequence[TaskSpec], revision_hash: str = "") -> GraphDr
                 tuple(spec.id for spec in node.tasks),
                 *layout.corner(number),
                 node.height,
-                kind_of(node.tasks[0]),
+                kind_words(node.tasks[0]),
             )
             for number, node in enumerate(layout.nodes)
         ],
@@ -115,13 +115,13 @@ def graph_drawing(specs: Sequence[TaskSpec], revision_hash: str = "") -> GraphDr
 
 
 def timeline_drawing(timeline: Timeline, look: QueueLook | None, now: float) -> TimelineDrawing:
-    """Of a plan up to ``now``. ``look`` says which tasks wait in the queue; None: the plan is
-    drawn as it was earlier."""
+    """The timeline of a plan up to ``now``. ``look`` says which tasks wait in the queue; None: the
+    plan is drawn as of an earlier time."""
     state = timeline.state
     ledger = ledger_of(timeline, now)
     spans: list[DrawnSpan] = []
     for task in state.tasks.values():
-        found = history_of(timeline, look, task, now) if look else timeline.spans(task.id, now)
+        found = task_history(timeline, look, task, now) if look else timeline.spans(task.id, now)
         spans += [
             DrawnSpan(s.task_id, s.phase, s.start, s.end, s.attempt, s.failed)
             for s in found

@@ -21,14 +21,15 @@ from planfold.planner.undone import without_undo_tasks
 
 
 class PlanFold:
-    """``apply`` each envelope of the plan; look at it at any time.
+    """``apply`` each envelope of the plan; read the fields at any time.
 
-    ``attempt_at`` is when the latest attempt of a task was dispatched, in seconds since the epoch
-    by task id; ``began_at`` is when the attempt that a task ended with began to run, where the log
-    says it, or a map expanded. ``by_answer`` are the tasks that a person's answer completed: how
-    long they ran is not known. ``approved`` holds the tasks as they were approved last. ``base`` is
-    a state to begin with, which belongs to the fold from then on: that of a fork's origin, or one
-    with the first part of a long log, of which what is not in the state stays unknown.
+    ``attempt_at`` has, by task id, when the latest attempt was dispatched (seconds since the
+    epoch). ``began_at`` has when the attempt that a task ended with began to run, if the log says
+    it, or when a map expanded. ``by_answer`` are tasks that a person's answer completed; how long
+    they ran is unknown. ``approved`` are the tasks as they were last approved.
+
+    ``base`` is a state to begin with: that of a fork's origin, or the first part of a long log, in
+    which case anything not in the state stays unknown. The fold takes it over.
     """
 
     def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:

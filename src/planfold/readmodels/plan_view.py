@@ -82,7 +82,8 @@ class PlanView(msgspec.Struct):
     and ``updated_at`` are seconds since the epoch. ``summary`` is set once the plan has ended.
     ``spent``, ``reserved`` (for running calls) and ``budget`` are amounts in the units of
     :class:`Spend`. A fork continues ``origin`` at ``origin_version``; ``checkpoints`` are versions
-    by name. ``paused`` says who paused it. A sub-plan runs for the task ``parent``.
+    by name. ``paused`` says who paused it. A sub-plan runs for the task ``parent``. ``occurrence``
+    is the time that a plan of a schedule is for (RFC 3339).
     ``stopped_because`` says why :meth:`App.run` returned a plan that has not ended.
 
     Example:
@@ -119,6 +120,7 @@ class PlanView(msgspec.Struct):
     paused: Pause | None = None
     tags: tuple[str, ...] = ()
     parent: ParentTask | None = None
+    occurrence: str = ""
 
     def task(self, key: int | str) -> TaskView:
         """The task with this id or label; ``"3[0]"`` is the first item of map 3. Raises
@@ -158,6 +160,7 @@ def plan_view(plan_id: str, state: PlannerState) -> PlanView:
         paused=state.paused,
         tags=state.tags,
         parent=state.parent,
+        occurrence=state.occurrence,
     )
 
 

@@ -14,7 +14,7 @@ from planfold.readmodels.labels import SHOWN, labels_of, named
 
 
 class ReasonKind(StrEnum):
-    """What keeps a task from running, or became of it."""
+    """What keeps a task from running, or its outcome."""
 
     Approval = "approval"
     Parents = "parents"
@@ -40,7 +40,7 @@ class ReasonKind(StrEnum):
 
 
 class WorkerFit(msgspec.Struct, frozen=True):
-    """A worker that lives, and what keeps it from taking the task (empty: nothing)."""
+    """A live worker, and what keeps it from claiming the task (empty: nothing)."""
 
     owner: str
     constraint: str
@@ -84,7 +84,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def names_in(state: PlannerState, ids: Sequence[int]) -> str:
-    """How tasks are called in a reason."""
+    """The names of tasks in a reason."""
     return named(ids, labels_of(state.tasks[i].spec for i in ids[:SHOWN]))
 
 
@@ -111,5 +111,5 @@ def reason_of(
 
 
 def first_line(error: str | None) -> str:
-    """Of an error or another text."""
+    """The first line of an error or another text."""
     return (error or "").partition("\n")[0]

@@ -25,8 +25,8 @@ from planfold.readmodels.timeline import Phase, phase_of
 
 
 def reasons_of(state: PlannerState, task: Task, now: float) -> list[Reason]:
-    """What the plan's state says of a task at the time ``now``. Empty where it completed, or
-    where only the task queue knows more."""
+    """The reasons for a task that are in the plan's state at the time ``now``. Empty if it
+    completed, or if only the task queue knows more."""
     match phase_of(state, task):
         case Phase.Ended:
             return ended_reasons(state, task)
@@ -154,8 +154,8 @@ def _asked(state: PlannerState, task: Task) -> Reason:
 
 
 def _limits(state: PlannerState, task: Task) -> list[Reason]:
-    """The limits that keep a free task from starting. Where none does, it starts with the next
-    decision about the plan."""
+    """The plan's limits that keep a free task from starting. If there are none, it starts with the
+    next decision on the plan."""
     config, schedule = state.config, state.schedule
     route, found = task.spec.queue_route, []
     limits = [(ReasonKind.PlanLimit, config.max_parallel, schedule.slots, "")]
@@ -181,8 +181,8 @@ def _limits(state: PlannerState, task: Task) -> list[Reason]:
 
 
 def with_holders(state: PlannerState, reason: Reason, now: float) -> Reason:
-    """Under a limit, who holds the slots, and for one task how many start earlier. In a map items
-    start in their order."""
+    """A reason about a limit, with the tasks that hold the slots, and for one task how many start
+    before it. Items of a map start in their order."""
     if reason.kind not in (ReasonKind.PlanLimit, ReasonKind.RouteLimit, ReasonKind.MapLimit):
         return reason
     task = state.tasks[reason.tasks[0]]

@@ -1,9 +1,9 @@
-"""The command that a decision was made from, read or rebuilt from the log alone.
+"""The command behind a decision, read or rebuilt from the log alone.
 
-A small command is recorded beside its first event. A report of a worker, and a command that was
-too large to be recorded twice, are rebuilt from their events, so that deciding them leads to these
-events and no others. Where the events do not say enough (what a step would have cost that the
-budget did not allow) nothing is rebuilt.
+A small command is recorded beside its first event. A worker's report, or a command that was too
+large to be recorded, is rebuilt from its events, so that deciding it gives exactly these events. If
+the events are not enough for that (for example, the cost of a step that the budget refused),
+nothing is rebuilt.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def cause_of(envelope: Envelope) -> Cause:
 
 
 def decided_at(envelope: Envelope) -> float:
-    """The time that the decision was given, in seconds since the epoch."""
+    """When the decision was made, in seconds since the epoch."""
     return envelope.metadata.now or envelope.recorded_at
 
 
@@ -111,7 +111,7 @@ def _completed(_: PlannerState, __: Task, first: Envelope) -> c.ExecutorEvent | 
 
 
 def _failed(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent | None:
-    """Whether a retry could have succeeded is read from whether there was one."""
+    """A report of a failure. Whether it was retryable is seen from whether a retry followed."""
     if isinstance(first.event, e.ClarificationRequested):  # an undo that failed
         return c.TaskFailed(first.event.error, retryable=False) if first.event.error else None
     error = _error(state, first.event)
@@ -119,7 +119,7 @@ def _failed(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEvent
 
 
 def _error(state: PlannerState, event: Any) -> str | None:
-    """An error that is recorded as this one: the reported one may have been longer."""
+    """An error that would be recorded as this one; the reported one may have been longer."""
     if not isinstance(event, e.RetryScheduled | e.TaskStatusUpdated):
         return None
     error = event.error or ""
@@ -145,7 +145,8 @@ def _needs_answer(_: PlannerState, task: Task, first: Envelope) -> c.ExecutorEve
 
 
 def _seconds(now: float, deadline: float | None) -> float | None:
-    """The wait that ends at ``deadline``: a rounded one where the sum is not the same."""
+    """The length of the wait that ends at ``deadline``, rounded where ``now`` plus that is exactly
+    the deadline."""
     if deadline is None:
         return None
     wait = deadline - now
@@ -205,8 +206,8 @@ def _unknown(state: PlannerState, task: Task, first: Envelope) -> c.ExecutorEven
 
 
 def _reason(state: PlannerState, task: Task, asked: e.ClarificationRequested) -> str | None:
-    """The reason in the question that a person was asked. To find the words that the planner writes
-    around it, the question is made again with a mark as the reason."""
+    """The reason inside the question to a person. The question is made again with a mark as the
+    reason, to find the planner's words around it."""
     report = c.OutcomeUnknown(_MARK, asked.started_at, asked.ended)
     for event in handle_executor_event(state, c.HandleExecutorEvent(task.id, report)):
         if isinstance(event, e.ClarificationRequested):
@@ -216,7 +217,7 @@ def _reason(state: PlannerState, task: Task, asked: e.ClarificationRequested) ->
 
 
 def _between(question: str, marked: str) -> str | None:
-    """What is in a question where ``marked`` has the mark."""
+    """The part of a question that is where ``marked`` has the mark."""
     before, _, after = marked.partition(_MARK)
     found = question.removeprefix(before).removesuffix(after)
     return found if before + found + after == question else None
@@ -285,7 +286,8 @@ def _by_worker(event: Any) -> c.Command | None:
 
 
 def _asked(state: PlannerState, events: Sequence[Any], first: Envelope) -> c.Command | None:
-    """A command of the same effect. ``events`` are all that share its causation id."""
+    """A command that has the same effect as the recorded one. ``events`` are all events with its
+    causation id."""
     if (decided := _by_hand(events) or _by_worker(events[0])) is not None:
         return decided
     approval = next((event for event in events if isinstance(event, e.PlanApproved)), None)

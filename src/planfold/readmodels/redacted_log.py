@@ -50,8 +50,8 @@ _KEPT: Final[dict[Any, set[str]]] = {  # texts that are not content
 
 
 class Exchange:
-    """Exchanges texts, each for the same other text. ``hash_of`` are revisions by their old
-    hashes; ``not_needed`` are tasks that their condition skipped."""
+    """Exchanges texts, equal ones for the same other text. ``hash_of`` maps old revision hashes to
+    new ones; ``not_needed`` are tasks that their condition skipped."""
 
     def __init__(self, not_needed: frozenset[int]) -> None:
         self.hash_of: dict[str, str] = {}
@@ -70,7 +70,7 @@ class Exchange:
         return "".join(map(_cased, text, found))
 
     def _new(self, text: str) -> str:
-        """Short texts may run out: then two become equal, and the replay says so."""
+        """A new text. Short texts may run out; then two become equal, and the replay reports it."""
         for attempt in range(100):
             made = self._scrambled(text, attempt)
             if made not in self._taken and made != text.lower():
@@ -95,7 +95,7 @@ class Exchange:
         return "".join(made)
 
     def value(self, value: Any, *, references: bool = False) -> Any:
-        """JSON of any shape: also its numbers are exchanged. ``references`` in its texts stay."""
+        """Exchange JSON of any shape, including numbers. ``references`` in its texts stay."""
         if isinstance(value, str):
             return self._around_references(value) if references else self.text(value)
         if isinstance(value, bool) or value is None or value is msgspec.UNSET:
@@ -114,7 +114,7 @@ class Exchange:
         return made + self.text(text[end:])
 
     def struct(self, struct: Any) -> Any:
-        """A command, an event, or a part of one."""
+        """Exchange a command, an event, or a part of one."""
         kept, values = _KEPT.get(type(struct), set()), {}
         for name in struct.__struct_fields__:
             value = getattr(struct, name)
@@ -164,7 +164,7 @@ def _cased(original: str, letter: str) -> str:
 
 
 class _SideBySide:
-    """Both plans, the recorded one and the redacted one, decided side by side."""
+    """The recorded plan and the redacted plan, decided side by side."""
 
     def __init__(self, plan_id: str, not_needed: frozenset[int]) -> None:
         self.envelopes: list[Envelope] = []
@@ -174,7 +174,7 @@ class _SideBySide:
         self._exchange = Exchange(not_needed)
 
     def take(self, group: Sequence[Envelope]) -> None:
-        """Events with one cause."""
+        """Redact the events of one cause."""
         while group:
             command = recorded_command(self._recorded.state, group, self._attempts)
             events = _decided(self._recorded, command)

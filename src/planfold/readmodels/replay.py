@@ -103,7 +103,8 @@ class Replayer:
             self._doubts, self._doubt = 0, None
 
     def _look_for_more(self, version: int) -> None:
-        """Nothing may follow from the last decision: what did is in the log before ``version``."""
+        """Check that nothing else follows from the last decision: all that followed is in the log
+        before ``version``."""
         command = self._planner.outlook((), self._now).command if self._recorded else None
         if command is not None:
             actual = next(iter(self._planner.process(command)), None)
@@ -167,7 +168,8 @@ def continues(last: Envelope, envelope: Envelope) -> bool:
 
 
 def _same(expected: Any, decided: Any) -> bool:
-    """Compared as the log holds them: 1 is not True there, and the order of tasks counts."""
+    """Whether two events are equal as the log holds them: 1 is not True there, and the order of
+    tasks counts."""
     if type(expected) is not type(decided):
         return False
     recorded, again = msgspec.json.encode(expected), msgspec.json.encode(decided)

@@ -88,7 +88,7 @@ def simulate(
 
 
 class _Play:
-    """One plan, played once."""
+    """One simulated run of a plan."""
 
     def __init__(self, timeline: Timeline, answers: Mapping[int, float]) -> None:
         self._state = timeline.state
@@ -123,12 +123,13 @@ class _Play:
         return self._now - START
 
     def _is_awaited(self, task_id: int, report: ExecutorEvent) -> bool:
-        """False of an answer that comes after the default has held."""
+        """Whether the answer is still awaited; not if it comes after the default has applied."""
         asks = self._planner.state.tasks[task_id].status is TaskStatus.NeedsClarification
         return asks or not isinstance(report, ClarificationProvided)
 
     def _specs(self) -> Iterator[TaskSpec]:
-        """What a model planned could not start before it was planned."""
+        """The tasks of the simulated plan. Each also depends on the drafting tasks, because a task
+        planned by a model could not start before it was planned."""
         drafting = tuple(self._state.drafting)
         for task in self._state.written().values():
             spec = task.spec
@@ -138,7 +139,7 @@ class _Play:
                 yield replace(spec, depends_on=after)
 
     def _send(self, command: Command | None) -> None:
-        """Decide a command, and what follows."""
+        """Decide a command and its follow-up commands."""
         while command is not None:
             events: Sequence[Event] = self._planner.process(command)
             for event in events:
@@ -166,7 +167,7 @@ class _Play:
         self._end(task.id, seconds, report)
 
     def _begin_wait(self, event: WaitStarted) -> None:
-        """It lasts as long as it did, however it ended."""
+        """Begin a wait. It lasts as long as the recorded one, however that ended."""
         task = self._state.tasks[event.task_id]
         report: ExecutorEvent = TaskCompleted(task.result)
         if task.status is not TaskStatus.Completed:

@@ -107,11 +107,13 @@ _Packed = tuple[
 
 
 class Statistics:
-    """``history`` reads the events of a plan up to a version: of one that had ended, and was taken
-    up again. ``origin`` is the state of a plan at a version, which a fork begins with; of a fork
-    only what happened in it is counted. ``since``: only what was recorded from then on is counted
-    (seconds since the epoch). ``unreadable`` are plans that this version cannot read; they are left
-    out from there on.
+    """Counts outcomes, durations and costs; see
+    :class:`planfold.subscriptions.projection.Projection`.
+
+    ``history`` reads the events of a plan up to a version, for a plan that ended and was continued.
+    ``origin`` returns the state that a fork begins with; only events of the fork itself count. With
+    ``since``, only events recorded from then on count (seconds since the epoch). ``unreadable`` are
+    plans that this version cannot read; their later events do not count.
     """
 
     def __init__(
@@ -154,14 +156,15 @@ class Statistics:
         return dict(sorted(found.items()))
 
     def packed(self, *, by: str) -> bytes:
-        """All that was counted, for :meth:`restore`; ``by``: the version of planfold."""
+        """Everything that was counted, for :meth:`restore`; ``by`` is the version of planfold."""
         groups = list(self.groups.items())
         packed = (_RULES, by, self._position, sorted(self.unreadable), groups, self.titles)
         return compress(msgspec.json.encode(packed), 1)
 
     def restore(self, packed: bytes, checkpoint: Checkpoint, *, by: str) -> bool:
-        """Continue from what was counted up to a checkpoint. False, and nothing changes, where it
-        was counted by other rules, or another version of planfold could not read all plans."""
+        """Continue from what was counted up to a checkpoint. Returns False and changes nothing if
+        it was counted by other rules, or by another version of planfold that could not read all
+        plans."""
         try:
             found = msgspec.json.decode(decompress(packed), type=_Packed)
         except (msgspec.DecodeError, ZlibError):

@@ -1,4 +1,4 @@
-"""One task in full, and what an approval approves."""
+"""All details of one task, and of the revision that an approval approves."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def revision_details(fold: PlanFold) -> RevisionDetails:
 
 
 def remaining_draft(state: PlannerState, tools: Toolbox) -> PlanDraft:
-    """What a revision may change, as a draft to edit: the tasks that have not started, and those
-    that did not complete. It says only what is not as usual."""
+    """The part of the plan that a revision may change, as a draft to edit: tasks that have not
+    started, and tasks that did not complete. Fields with their usual values are left out."""
     left = [
         task.spec
         for task in without_undo_tasks(state).values()
@@ -108,8 +108,8 @@ def _draft_of(spec: TaskSpec, labels: Mapping[int, str], tools: Toolbox) -> Task
 
 
 def _changes(before: Iterable[TaskSpec], after: Iterable[TaskSpec]) -> PlanDiff:
-    """What a revision changes. It is found by id, and shown by label: a label that is another one
-    now changes no task that refers to it."""
+    """What a revision changes, found by id and shown by label; a renamed label does not count as a
+    change of the tasks that refer to it."""
     diff = plan_diff(before, after)
     old, new = ({spec.id: spec for spec in labelled(specs)} for specs in (before, after))
     return PlanDiff(

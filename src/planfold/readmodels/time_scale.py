@@ -1,5 +1,5 @@
-"""``TimeScale``: where on a timeline a time is; long times in which nothing runs take little
-room."""
+"""``TimeScale``: maps times to places on a timeline; long times in which nothing runs are
+compressed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TimeScale:
 def _idle(
     busy: Iterable[tuple[float, float]], start: float, end: float
 ) -> Iterator[tuple[float, float]]:
-    """The times between ``start`` and ``end`` in none of the busy ones."""
+    """The times between ``start`` and ``end`` that are outside all busy times."""
     cursor = start
     for begin, stop in sorted(busy):
         if begin > cursor:

@@ -88,7 +88,7 @@ class PhaseSpan(msgspec.Struct, frozen=True):
     failed: bool = False
 
     def seconds(self, now: float) -> float:
-        """Its length; one that lasts counts up to ``now``."""
+        """Its length; a span that lasts counts up to ``now``."""
         return max((now if self.end is None else self.end) - self.start, 0.0)
 
 
@@ -96,8 +96,8 @@ _QUIET = (TaskStatusUpdated, StepStarted, StepRecorded)  # a note of progress an
 
 
 class Timeline:
-    """Fold of one plan's log: ``apply`` each envelope. ``fold`` is the plan itself. That of a fork
-    begins with the fork; ``base`` is the state that it begins with."""
+    """A fold of one plan's log: ``apply`` each envelope. ``fold`` is the plan. The timeline of a
+    fork begins with the fork; ``base`` is the state that it begins with."""
 
     def __init__(self, plan_id: str, base: PlannerState | None = None) -> None:
         self.fold = PlanFold(plan_id, base)
@@ -149,8 +149,8 @@ class Timeline:
                 yield from [item.spec.id for item in items_of(self.state, task)]
 
     def spans(self, task_id: int, now: float = 0.0) -> list[PhaseSpan]:
-        """Of one task, oldest first; the last one may last still, at the time ``now``: its end
-        is None."""
+        """The spans of one task, oldest first. The last one may still last at the time ``now``: its
+        end is None."""
         found = list(self._spans.get(task_id, ()))
         open_ = self._open.get(task_id)
         if open_ is None or open_.phase is OVER:
@@ -220,8 +220,8 @@ class Timeline:
                     yield from self._limited(task, due, stop)
 
     def _limited(self, task: Task, start: float, end: float) -> Iterator[PhaseSpan]:
-        """A task that lacks only a slot. A wait that no limit explains is the wait for a
-        worker: it continues plans, too."""
+        """The phases of a task that lacks only a slot. A wait that no limit explains is the wait
+        for a worker, because workers also continue plans."""
         full_route = self._full_routes.get(task.spec.queue_route, _NEVER)
         full_map = self._full_maps.get(map_of(task.id), _NEVER)
         for begin, stop, full in self._full.divide(start, end):
@@ -288,7 +288,7 @@ class _Open:
 
 
 class _Intervals:
-    """When something held: times at which it began and ended, in turn."""
+    """Times in which a condition held: its beginnings and ends in turn."""
 
     def __init__(self) -> None:
         self._times: list[float] = []
@@ -328,8 +328,8 @@ def _about(event: object) -> tuple[int, ...]:
 def _attempt(
     task: Task, open_: _Open, end: float, envelope: Envelope | None
 ) -> Iterator[PhaseSpan]:
-    """An attempt: queued until it began, which the report of its end records. One that ended
-    without a report was never taken, unless its log is older than such reports."""
+    """The spans of an attempt. It is queued until it began, which the report of its end records. An
+    attempt that ended without a report never ran, unless the log is older than such reports."""
     number, start, began = open_.attempt, open_.start, open_.start
     if envelope is not None:
         said = envelope.metadata
@@ -347,8 +347,7 @@ def _attempt(
 
 
 def _has_failed(task: Task, envelope: Envelope | None) -> bool:
-    """Whether an attempt, or a map, ends with this event because it failed. One that undoes
-    another task asks a person then."""
+    """Whether this event ends an attempt, or a map, as failed. A failed undo task asks a person."""
     event = None if envelope is None else envelope.event
     if getattr(event, "task_id", None) != task.id:
         return False

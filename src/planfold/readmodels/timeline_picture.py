@@ -22,8 +22,8 @@ _RAN: Final = (Phase.Running, Phase.Stopping)
 
 
 class TimelinePicture:
-    """Of a plan up to ``now``, ``width`` pixels wide. ``height`` is 0 for a plan of which no time
-    has passed."""
+    """The timeline of a plan up to ``now``, ``width`` pixels wide. ``height`` is 0 if no time has
+    passed in the plan."""
 
     def __init__(self, timeline: Timeline, layout: Layout, ledger: Ledger, width: float) -> None:
         self._start, self._end = ledger.start, ledger.start + ledger.seconds
@@ -119,7 +119,7 @@ class TimelinePicture:
         return end - begin
 
     def _crowd(self, node: Node, y: float) -> Iterator[str]:
-        """How many tasks of a fan-out run, over time."""
+        """The number of running tasks of a fan-out over time."""
         spans = [s for spec in node.tasks for s in self._spans[spec.id] if s.phase in _RAN]
         steps = _running([self._times(span) for span in spans])
         most = max((count for _, count in steps), default=0)

@@ -209,7 +209,7 @@ class _Tracer:
     def _outcome(
         self, spec: TaskSpec, event: Any, attributes: dict[str, str | int | float]
     ) -> str | None:
-        """The kind of failure; notes content."""
+        """The kind of the failure; with content also its text."""
         error: str | None = _INTERRUPTED
         text: str | None = None
         match event:

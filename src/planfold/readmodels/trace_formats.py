@@ -13,7 +13,7 @@ _TICK: Final = 10_000  # times in the log are kept to 0.1 ms
 
 
 def otlp(trace: Trace, version: str, *others: Trace) -> dict[str, Any]:
-    """One ``TracesData`` message, also with other traces; ``version`` is planfold's."""
+    """A ``TracesData`` message, which may hold several traces; ``version`` is planfold's."""
     resource = _attributes({"service.name": "planfold"})
     scope = {
         "name": "planfold",
@@ -115,13 +115,13 @@ def _entries(trace: Trace) -> dict[int, list[dict[str, Any]]]:
 
 
 def _times(start: float, end: float) -> dict[str, int]:
-    """In microseconds."""
+    """Start and duration in microseconds."""
     begin, stop = (round(at * _TICK) * (1_000_000 // _TICK) for at in (start, end))
     return {"ts": begin, "dur": stop - begin}
 
 
 def _stacked(entries: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each entry with its lane, in which all others contain it, or are before or after it."""
+    """The entries with their lanes; within a lane, entries contain each other or do not overlap."""
     lanes: list[list[int]] = []  # the ends of those that are open in each
     for entry in sorted(entries, key=lambda each: (each["ts"], -each["dur"])):
         start, end = entry["ts"], entry["ts"] + entry["dur"]

@@ -14,9 +14,9 @@ from planfold.readmodels.reason import Reason, ReasonKind, WorkerFit
 
 
 class QueueLook(NamedTuple):
-    """A plan's rows of the task queue by task id, the owners that have certainly ended, the
-    workers that live, and how many tasks each of them holds; without rows, no workers. ``limits``
-    are the shared limits by name, where a row is under one."""
+    """The rows of a plan in the task queue by task id; the owners that have certainly ended; the
+    live workers, and how many tasks each holds. Without rows, no workers. ``limits`` are the shared
+    limits by name, if a row is under one."""
 
     rows: Mapping[int, Lease]
     dead: frozenset[str]
@@ -35,7 +35,7 @@ class QueueLook(NamedTuple):
 
     @property
     def attended(self) -> bool:
-        """Whether a worker that may live holds any task."""
+        """Whether a worker that may live holds a task."""
         return any(not self.is_free(row) for row in self.rows.values())
 
     def may_be_served(self, row: Lease, *, without: str = "") -> bool:
@@ -48,11 +48,14 @@ class QueueLook(NamedTuple):
 
 
 class Unclaimed(msgspec.Struct, frozen=True):
-    """Dispatched tasks of a plan that no worker holds, each with the worker that it waits for, in
-    words. ``attended``: a worker that may live holds another task of the plan."""
+    """The dispatched ``tasks`` of a plan that no worker holds, each with what it waits for: a
+    worker or a shared limit. ``attended``: a worker that may live holds a task of the plan, would
+    claim one, or continues the plan when it is due. ``claimed_at``: when a worker claimed each of
+    the other dispatched tasks (seconds since the epoch)."""
 
     tasks: dict[int, str]
     attended: bool
+    claimed_at: dict[int, float] = {}
 
 
 async def look_at_queue(queue: TaskQueue, plan_id: str, *, always: bool = False) -> QueueLook:
@@ -73,14 +76,18 @@ async def look_at_queue(queue: TaskQueue, plan_id: str, *, always: bool = False)
     return look._replace(held=held)
 
 
-def unclaimed(look: QueueLook, tasks: Mapping[int, Task]) -> Unclaimed:
-    """Of a plan with these tasks."""
+def unclaimed(look: QueueLook, plan_id: str, tasks: Mapping[int, Task]) -> Unclaimed:
+    """The unclaimed tasks of a plan with these tasks."""
     waiting = {}
     for row in look.free:
         if (task := tasks.get(row.task_id)) is not None:
             texts = (reason.text for reason in queue_reasons(look, task))
             waiting[row.task_id] = "; ".join(text.removeprefix("waits for ") for text in texts)
-    return Unclaimed(waiting, look.attended)
+    claimed = {i: row.claimed_at for i, row in look.rows.items() if not look.is_free(row)}
+    attended = look.attended or any(look.may_be_served(row) for row in look.free)
+    if not look.rows:
+        attended = any(w.plan_id is None or is_within(plan_id, w.plan_id) for w in look.workers)
+    return Unclaimed(waiting, attended, claimed)
 
 
 def queue_reasons(look: QueueLook, task: Task) -> list[Reason]:

@@ -50,7 +50,8 @@ class Attempt:
 
     @property
     def cut_off(self) -> bool:
-        """Whether its worker stops and has cancelled it, even where the executor ignored that."""
+        """Whether the stop of the worker has cancelled the attempt, even if the executor ignores
+        that."""
         return self.running is not None and self.running.cancelling() > 0 and self._stopping()
 
     def cancel(self) -> None:
@@ -63,8 +64,8 @@ class Attempt:
             asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._force)
 
     def lose(self) -> None:
-        """The lease is gone or may be: stop, begin no further step, and say nothing
-        unless the work is done."""
+        """The lease is lost, or may be: stop the executor, begin no further step, and report
+        nothing unless the work is complete."""
         self.lost = True
         if self._context is not None:
             self._context.journal.course.ended = True
@@ -105,7 +106,7 @@ class Attempt:
             context.close()
 
     def _refusal(self, context: TaskContext, once: bool) -> Outcome | None:
-        """Why this attempt must not start at all, if so."""
+        """Why this attempt must not start; None if it may."""
         lease, task = self.lease, context.task
         if once and lease.starts > 1:
             return OutcomeUnknown(CUT_OFF, lease.started_at)
@@ -124,7 +125,8 @@ class Attempt:
         return None
 
     def _cancelled_here(self, once: bool) -> Outcome:
-        """Not the worker's stop: the grace is over, or the executor cancelled its own task."""
+        """Whether the cancellation came from here and not from the worker's stop: the grace is
+        over, or the executor cancelled its own task."""
         while self.running is not None and self.running.cancelling():
             self.running.uncancel()
         if not self._forced:
@@ -133,7 +135,8 @@ class Attempt:
         return self._unknown(message) if once else TaskFailed(message, retryable=False)
 
     def _honest(self, outcome: Outcome, once: bool) -> Outcome:
-        """What was interrupted may have had its effect, also where it says that it failed."""
+        """The outcome to report. An interrupted ``once`` attempt has an unknown outcome, even if
+        the executor reports a failure."""
         if not once or not isinstance(outcome, TaskFailed):
             return outcome
         if self._cancelled:
@@ -144,7 +147,8 @@ class Attempt:
         return OutcomeUnknown(reason, self.lease.started_at, ended=True)
 
     def _ends_with(self, fault: BaseException) -> bool:
-        """Whether the process, the worker or the event loop ends, and not just the executor."""
+        """Whether this exception ends the process, the worker or the event loop, and not only the
+        executor."""
         if isinstance(fault, KeyboardInterrupt):
             return True
         if any(isinstance(member, asyncio.CancelledError) for member in leaves(fault)):
@@ -192,14 +196,16 @@ def identity(lease: Lease) -> tuple[str, int, int, int]:
 
 
 def by_own_clock(lease: Lease, asked: float, answered: float) -> Lease:
-    """A lease that was claimed between these times of this process's clock. That of a database
-    server may be another one, and may have been set since this process heard of it."""
+    """The lease with ``claimed_at`` between the times at which this process ``asked`` for it and
+    got the answer. The clock of a database server may be another one, and may have been set since
+    then."""
     claimed_at = min(max(lease.claimed_at, asked), answered)
     return lease if claimed_at == lease.claimed_at else replace(lease, claimed_at=claimed_at)
 
 
 def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
-    """Stop what is not leased to this worker any more, and what was cancelled."""
+    """Stop the attempts that this worker has no lease for any more, and those that were
+    cancelled."""
     owned = {(lease.aggregate_id, lease.task_id): lease for lease in leases}
     for key, attempt in running.items():
         lease = owned.get(key)
@@ -212,7 +218,7 @@ def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
 async def cancel_tasks(
     tasks: Sequence[asyncio.Task[None]], within: float
 ) -> list[asyncio.Task[None]]:
-    """Those that have not ended ``within`` seconds of their cancellation."""
+    """Cancel these tasks; returns those that have not ended after ``within`` seconds."""
     for task in tasks:
         task.cancel()
     if not tasks:

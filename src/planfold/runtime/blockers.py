@@ -15,8 +15,8 @@ LOOK_EVERY_S = 1.0
 
 
 def waits_for_person(state: PlannerState) -> str | None:
-    """What the plan wants of a person before anything else can happen; None: nothing, or a
-    question whose default will answer it."""
+    """What a person has to do before the plan can continue. None if nothing is needed, or if a
+    default will answer the question."""
     if state.status is PlanStatus.AwaitingApproval:
         return "the plan waits for approval"
     if state.status is PlanStatus.Paused:
@@ -29,8 +29,8 @@ def waits_for_person(state: PlannerState) -> str | None:
 
 
 async def continued_by(reader: PlanReader, plan_id: str) -> list[str]:
-    """What alone can continue a plan: its sub-plans, at any depth, where it waits for nothing else;
-    otherwise itself. Raises NotFound."""
+    """The plans that have to continue first: the plan's sub-plans, at any depth, if it waits for
+    nothing else; otherwise the plan itself. Raises NotFound."""
     below = _only_sub_plans((await reader.planner(plan_id)).state)
     if not below:
         return [plan_id]
@@ -51,8 +51,8 @@ def _only_sub_plans(state: PlannerState) -> list[str]:
 async def why_at_rest(
     reader: PlanReader, executors: Executors, plan_id: str, owner: str
 ) -> str | None:
-    """What a plan and those that continue it want of a person or of a worker beside ``owner``; None
-    while something else can happen."""
+    """What a plan, or its sub-plans, need from a person or from a worker other than ``owner``; None
+    while the plan can still continue without either."""
     reasons: list[str] = []
     for each in await continued_by(reader, plan_id):
         reason = waits_for_person((await reader.planner(each)).state)
@@ -101,7 +101,8 @@ def waits_for_worker(task: Task) -> str:
 async def missing_worker(
     reader: PlanReader, executors: Executors, plan_id: str, owner: str
 ) -> str | None:
-    """The worker that the plan needs beside ``owner``, where nothing else can advance it."""
+    """The worker that the plan needs in addition to ``owner``; None if it can continue without
+    one."""
     version = await reader.store.version(plan_id)
     state = (await reader.planner(plan_id)).state
     tasks = await unserved(reader.store, executors, plan_id, state, owner)

@@ -1,4 +1,4 @@
-"""``Closings``: servers ask an attempt to wait, and its limits are closed for all workers."""
+"""``Closings``: closes the shared limits of an attempt when a server asks it to wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planfold.eventstore.queue import TaskQueue
 
 
 class Closings:
-    """The limits of one attempt. What was asked is durable when :meth:`recorded` returns."""
+    """The limits of one attempt. When :meth:`recorded` returns, all requests are durable."""
 
     def __init__(self, queue: TaskQueue, limits: tuple[str, ...]) -> None:
         self._queue = queue
@@ -19,7 +19,7 @@ class Closings:
         self._running: set[asyncio.Task[None]] = set()
 
     def ask(self, seconds: float) -> None:
-        """A server asked to wait. May be called from any thread."""
+        """Close the limits, because a server asked to wait. May be called from any thread."""
         if not seconds > 0:
             return
         try:

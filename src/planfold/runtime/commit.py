@@ -1,7 +1,7 @@
 """``Commit``: decisions on one aggregate that become durable together.
 
-A decision is made on the state that earlier ones left, durable or not. What leaves the process
-waits until its commit is durable; an attempt that may run again after a crash does not. See
+Decisions build on each other, committed or not. Their answers, and tasks that must not run twice,
+wait until the commit is durable; an attempt that may run again after a crash starts earlier. See
 docs/decisions/0026.
 """
 
@@ -25,7 +25,8 @@ MOST_EVENTS = 256
 
 
 class Round(msgspec.Struct, eq=False):
-    """Commands that were decided together, and the places for tasks that they dispatched."""
+    """Commands that were decided together, and the worker slots reserved for the tasks that they
+    dispatched."""
 
     letters: Sequence[Letter]
     decision: Decision
@@ -130,8 +131,9 @@ class Commit:
                 decided.reservation.grant(self.basis)
 
     def fail(self, fault: BaseException | None = None) -> list[Letter]:
-        """It is not in the log, or that is not known. Returns the letters to decide again:
-        ``alone``, where one of them has failed it; those that failed have the fault."""
+        """The commit failed, or its outcome is unknown. A command that alone caused the failure
+        gets the fault. If one of several did, ``alone`` is set, and they are decided one by one.
+        Returns the commands that have no answer yet."""
         self.basis.failed = True
         for decided in self.rounds:
             if decided.reservation is not None:

@@ -1,7 +1,7 @@
-"""``Dispatcher``: the one door for commands: load -> decide -> commit -> answer.
+"""``Dispatcher``: the one place where commands are decided: load -> decide -> commit -> answer.
 
-Commands that wait for one aggregate are decided together. Decisions that only this process has
-seen share a commit with those that follow. See docs/decisions/0026.
+Waiting commands of one aggregate are decided together. Decisions that no other process has seen
+share a commit with later ones. See docs/decisions/0026.
 """
 
 from __future__ import annotations
@@ -120,13 +120,13 @@ class Dispatcher:
         return handler
 
     def settled(self, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any] | None:
-        """The state where all of it is durable and no other process has written since; None where
-        the store has to be asked."""
+        """The state, if it is known to be durable and current; None where the store has to be
+        asked."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
         return mailbox.handler if mailbox is not None and mailbox.settled(self._store) else None
 
     def expect_others(self, aggregate: Aggregate, aggregate_id: str) -> None:
-        """Other processes are about to write to this stream."""
+        """Note that other processes are about to write to this stream."""
         mailbox = self._mailboxes.get((aggregate.stream_id, aggregate_id))
         if mailbox is not None:
             mailbox.wary = WARY_COMMITS
@@ -217,7 +217,8 @@ class Dispatcher:
         self._decided(mailbox)
 
     def _not_decided(self, mailbox: Mailbox, letters: Sequence[Letter], fault: Exception) -> None:
-        """The handler may have applied a part: fold it again, and decide one by one."""
+        """Deciding failed. The handler may have applied a part, so discard the state and decide the
+        commands one by one."""
         if len(letters) == 1 and mailbox.durable:
             letters[0].fail(fault)
         mailbox.put_back([*mailbox.give_up(), *letters], alone=True)
@@ -254,7 +255,7 @@ class Dispatcher:
             self._outbox.gather(mailbox)
 
     def _hold(self, mailbox: Mailbox) -> None:
-        """Decide nothing more until all that was decided is durable."""
+        """Decide nothing more on this stream until everything decided so far is durable."""
         mailbox.held = True
         self._outbox.urge(mailbox)
 
@@ -265,8 +266,8 @@ class Dispatcher:
             self._outbox.flush(soon=self._undecided > 0)
 
     def _sent(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
-        """The store has answered. After a fault, what was decided is decided again, on what the
-        log says now."""
+        """The store has answered. If the append failed, decide the same commands again on the state
+        that the log has now."""
         mailbox.sent = None
         if fault is not None:
             letters = commit.fail(fault)

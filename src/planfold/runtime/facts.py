@@ -1,7 +1,8 @@
-"""Facts in the log of the process: a line for each event that this process brought about.
+"""Facts in the process's log: a line for each event that this process recorded.
 
 They go to the logger ``planfold.plans`` of the standard library, with the fields of :data:`FIELDS`.
-Results, answers, titles and notes are left out; errors are in, since a log is read to find them.
+Results, answers, titles and notes are left out. Errors are included, because people read a log to
+find them.
 """
 
 from __future__ import annotations

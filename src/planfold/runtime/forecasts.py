@@ -20,8 +20,8 @@ _ENDS: Final = (PlanStatus.Completed, PlanStatus.Failed)
 async def forecast_of(
     reader: PlanReader, title: str, specs: Sequence[TaskSpec], projects: tuple[str, ...] = ()
 ) -> Forecast | None:
-    """From plans of these projects (none given: of all). None where no run is like it. Plans with
-    this title are read first, then the newest."""
+    """The forecast from plans of these projects (none given: of all projects). None if no earlier
+    run is similar. Plans with this title are read first, then the newest."""
     runs, left = PastRuns(), EVENTS
     with suppress(PlanfoldError):  # a plan is shown without it
         ended = await reader.plans(limit=PLANS, statuses=_ENDS, projects=projects)

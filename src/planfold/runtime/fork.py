@@ -30,7 +30,7 @@ class Fork(msgspec.Struct, frozen=True):
     a change, and run again; those that were ``interrupted`` had begun and not ended. Those
     ``to_come`` had not begun, or ask something while they run. ``effects`` would happen again.
     It ``pauses_before`` tasks whose break-points it has from the origin.
-    ``waits_for_approval``: its tasks are others than those that were approved. ``origin_waits``:
+    ``waits_for_approval``: its tasks differ from those that were approved. ``origin_waits``:
     the origin itself waits for approval at that version.
 
     Example:

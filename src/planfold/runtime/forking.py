@@ -172,7 +172,7 @@ class PlanForking(PlanDecisions):
         return msgspec.structs.replace(fork, plan_id=new_id)
 
     async def _recorded_fork(self, fork_id: str | None, plan_id: str) -> PlanForked | None:
-        """The first event of a plan that is a fork of this one already."""
+        """The first event of a plan that is already this fork."""
         if fork_id is None:
             return None
         check_id("fork_id", fork_id)
@@ -185,7 +185,7 @@ class PlanForking(PlanDecisions):
     async def _has_begun_so(
         self, wanted: _Wanted, events: Sequence[Event], command: ForkPlan
     ) -> bool:
-        """Whether the plan of this id began with these events."""
+        """Whether the plan with this id began with exactly these events."""
         recorded = await self._recorded_fork(wanted.fork_id, command.origin)
         if wanted.fork_id is None or recorded is None:
             return False
@@ -266,7 +266,7 @@ def _named_answers(
 
 
 def _prepared_in(base: PlannerState) -> dict[int, str]:
-    """Answers that a fork that is forked was given to questions to come."""
+    """Answers to future questions that were given when this fork was begun."""
     tasks = base.tasks
     return {i: t for i, t in base.prepared.items() if i not in tasks or not tasks[i].superseded}
 
@@ -288,7 +288,7 @@ def _answers_of(present: PlannerState, base: PlannerState) -> dict[int, str]:
 def _tried(
     plan_id: str, base: PlannerState, command: ForkPlan, sources: list[tuple[str, PlannerState]]
 ) -> tuple[Fork, list[Event]]:
-    """What ``command`` would do, and its events. ``base`` becomes the state of the fork. Raises
+    """The events that ``command`` would cause. ``base`` becomes the state of the fork. Raises
     CommandRejected."""
     tasks = {i: task for i, task in base.tasks.items() if i not in command.undone}
     happened = {i: task.status for i, task in tasks.items() if may_have_happened(base, task)}

@@ -7,11 +7,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from planfold.drafting.fields import unicode_fault
 from planfold.errors import CommandRejected
 from planfold.eventstore.codec import is_too_deep, is_whole, require_finite
 from planfold.eventstore.port import EventStore
 from planfold.planner.waits import KEY_CHARACTERS, SIGNAL_NAME
+from planfold.printable import unicode_fault
 
 C = TypeVar("C")
 

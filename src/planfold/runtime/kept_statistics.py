@@ -23,9 +23,12 @@ PER_TITLE: Final = 2  # events more, for each title and group: saving them all t
 
 
 class KeptStatistics:
-    """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: ``found``
-    with what is saved in ``store``. Several processes may keep them; each has all of the log. What
-    is counted is of use to others unless plans are moved out of the log in the meantime."""
+    """A projection of the log, see :class:`planfold.subscriptions.projection.Projection`: the
+    statistics ``found``, which are saved in ``store``.
+
+    Several processes may save them; each counts the whole log. Other processes can use what was
+    saved, unless plans were moved out of the log in the meantime.
+    """
 
     def __init__(self, store: EventStore) -> None:
         self.found = statistics_of(store)
@@ -35,7 +38,8 @@ class KeptStatistics:
         self._times_forgotten = 0  # when counting began
 
     async def load(self) -> Checkpoint | None:
-        """What is saved is used if it is of this log. It is a cache: any other is counted again."""
+        """Load what was saved, if it is of this log. It is a cache: anything else is discarded, and
+        the log is counted again."""
         if not self._asked:
             self._asked = True
             self._times_forgotten = await self._store.checkpoints.times_forgotten()
@@ -61,7 +65,7 @@ class KeptStatistics:
         whole log is counted again: they do not count any more, and may be imported."""
         forgotten = await self._store.checkpoints.times_forgotten()
         if forgotten != self._times_forgotten:
-            self._times_forgotten = forgotten  # first: what is archived from now on is noticed
+            self._times_forgotten = forgotten  # first, so that no archive is missed
             fresh = statistics_of(self._store)
             await count_all(self._store, fresh, checkpoint.position)
             vars(self.found).update(vars(fresh))  # at once: others look at it
@@ -72,8 +76,8 @@ class KeptStatistics:
             await self.save()
 
     async def catch_up(self) -> Statistics:
-        """Count what is in the log now. It is not to be saved: an event may still come before the
-        last one, from a transaction that has not ended."""
+        """Count what is in the log now, without saving it: an event may still appear below the last
+        one, from a transaction that has not ended."""
         await self.load()
         return await count_all(self._store, self.found)
 
@@ -91,7 +95,7 @@ class KeptStatistics:
 
 
 def statistics_of(store: EventStore, since: float = 0.0) -> Statistics:
-    """Statistics of nothing yet, for :func:`planfold.subscriptions.projection.project`."""
+    """Empty statistics, for :func:`planfold.subscriptions.projection.project`."""
 
     async def history(plan_id: str, version: int) -> list[Envelope]:
         return await store.read_versions(plan_id, limit=version)

@@ -1,9 +1,9 @@
-"""``Leases``: what the queue says is this worker's, compared with what runs here.
+"""``Leases``: compares the leases that the queue grants this worker with what runs here.
 
-A lease lives 30 s and is renewed every 10 s, before anything else is claimed. Each answer of the
-queue is compared in both directions: what runs here without its lease stops; what is leased to
-this worker and does not run here, because the answer to a claim or a commit was lost, begins or is
-released. A worker that cannot renew stops its tasks after 24 s, before others may take them over.
+A lease lasts 30 s and is renewed every 10 s, before new tasks are claimed. Each answer of the queue
+is compared in both directions: an attempt without a lease stops; a leased task that does not run
+here, because the answer to a claim or a commit was lost, begins or is released. A worker that
+cannot renew stops its tasks after 24 s, before another may claim them.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ class Leases:
     # --- both directions ------------------------------------------------------------------------
 
     async def _compare(self, ask: Callable[[str], Awaitable[list[Lease]]]) -> None:
-        """The next comparison covers what may change while the queue answers, and attempts whose
-        commit is not durable yet."""
+        """Compare leases and attempts. Tasks that may change while the queue answers, and attempts
+        whose commit is not durable yet, wait for the next comparison."""
         running = {key: a for key, a in self._running.items() if a.basis.durable}
         before = self._known()
         self._doubt = False
@@ -169,7 +169,7 @@ class Leases:
         return mine | set(map(reserved, self._surplus)) | self._slots.reserved
 
     async def _adopt(self, lease: Lease) -> None:
-        """A task that is leased to this worker but never began here."""
+        """A task is leased to this worker but never began here: begin it, or release it."""
         slots = self._slots
         busy = bool(self._running or slots.reserved)
         # Under a limit it would begin later than its start was counted.
@@ -223,8 +223,7 @@ class Leases:
         return max(1, self._slots.concurrency // 2)
 
     async def _claim_suspect(self) -> bool:
-        """Nothing runs here: run one of the tasks that may have killed a worker, if there are
-        any, and nothing beside it."""
+        """Nothing runs here: claim one suspect, if there is one, and run it alone."""
         self._slots.alone = True
         leases: list[Lease] = []
         try:
@@ -236,7 +235,7 @@ class Leases:
         return bool(leases)
 
     async def _make_room(self) -> None:
-        """Take no more tasks for a while when a suspect waits for this worker to run nothing."""
+        """A suspect waits for a worker that runs nothing: claim no more tasks for a while."""
         if not self._running or any(a.lease.suspect for a in self._running.values()):
             return
         passed = asyncio.get_running_loop().time() - self._made_room_at
@@ -304,7 +303,7 @@ class Leases:
     # --- the end ------------------------------------------------------------------------------
 
     def _done(self, attempt: Attempt) -> None:
-        """Its slot is free from here on, for what its report leads to."""
+        """The attempt has ended: its slot is free, also for tasks that its report dispatches."""
         key = (attempt.lease.aggregate_id, attempt.lease.task_id)
         self._ending.add(attempt)
         if self._running.get(key) is attempt:
@@ -330,7 +329,7 @@ class Leases:
             self._forget(attempt)
 
     def _awaits_commits(self) -> bool:
-        """Whether it is not known yet what is leased to this worker."""
+        """Whether commits in progress may still lease tasks to this worker."""
         pending = (a for a in self._ending if not (a.basis.durable or a.basis.failed))
         return bool(self._slots.reserved) or any(pending)
 
@@ -339,8 +338,7 @@ class Leases:
         self._entered = False  # enter again, so that others see what is missing here
 
     def _doubts(self) -> None:
-        """What began before a commit that failed counts for nothing; what the queue says of it
-        is compared in the next round."""
+        """A commit failed: what began before it is void, and is compared in the next round."""
         for attempt in self._running.values():
             if attempt.basis.failed:
                 attempt.lose()
@@ -357,7 +355,8 @@ class Leases:
         return self._stopping or self.shut_down()
 
     async def stop(self, drain_s: float) -> None:
-        """Let what runs end for ``drain_s`` seconds, then interrupt it; release all of it."""
+        """Let running attempts end for ``drain_s`` seconds, then interrupt them; release all
+        leases."""
         running = [a.running for a in self._running.values() if a.running]
         if drain_s and running:
             await asyncio.wait(running, timeout=drain_s)
@@ -385,7 +384,8 @@ class Leases:
             await cancel_tasks(stubborn, CLOSED_S)
 
     async def leave(self) -> None:
-        """Release what was not reported or never began, and record that this worker ends."""
+        """Release tasks that were not reported or never began, and record that this worker has
+        ended."""
         try:
             async with asyncio.timeout(REPORT_S):
                 self._begin_surplus()

@@ -11,11 +11,9 @@ from planfold.eventstore.port import Fence
 
 
 class Basis:
-    """The commit that dispatched an attempt, for the attempt and its reports.
-
-    ``durable``: it is in the log. ``failed``: it is not, or that is not known; attempts and reports
-    that depend on it are void. Both False: it is in progress.
-    """
+    """The commit that dispatched an attempt. Reports of the attempt depend on it. ``durable``: it
+    is in the log. ``failed``: it is not in the log, or that is unknown; attempts and reports that
+    depend on it are void. While both are False the commit is in progress."""
 
     durable = False
     failed = False
@@ -26,8 +24,9 @@ LOG: Final = Basis()
 
 
 class Letter(Delivery, kw_only=True):
-    """``answer`` gets what was decided once it is durable; ``fence`` is the lease that it needs.
-    ``patient``: no caller waits for its answer, and what it leads to may be done again."""
+    """A command with the future of its answer. ``answer`` is set once the decision is durable;
+    ``fence`` is the lease that the command needs. ``patient``: no caller waits for the answer, so
+    the commit may wait for more decisions."""
 
     answer: asyncio.Future[list[Any]]
     fence: Fence | None = None
@@ -42,14 +41,16 @@ class Letter(Delivery, kw_only=True):
 
     @property
     def unanswered(self) -> bool:
-        """Whether it is still to be decided; a caller that was cancelled changes nothing."""
+        """Whether the command still has to be decided. It is decided even if its caller was
+        cancelled."""
         if self.void or self.failed:
             return False
         return not self.answer.done() or self.answer.cancelled()
 
     @property
     def void(self) -> bool:
-        """Whether what it reports never happened as far as the log knows; then it has failed."""
+        """Whether the command reports on an attempt whose dispatch was not committed. It then
+        fails."""
         if self.basis.failed and self.fence is not None:
             task, attempt = self.fence.task_id, self.fence.attempt
             said = f"attempt {attempt} of task {task} began before a commit that failed"

@@ -18,8 +18,8 @@ from planfold.runtime.mailbox import Mailbox
 
 
 class Lookups:
-    """They run while other mailboxes decide; each is kept until it has ended. ``decided`` is
-    called with the mailbox of one that the end of the program cancels."""
+    """Look-ups run while other mailboxes decide; each is kept until it has ended. When the program
+    ends and cancels a look-up, ``decided`` is called with its mailbox."""
 
     def __init__(self, decided: Callable[[Mailbox], None]) -> None:
         self._decided = decided
@@ -44,8 +44,8 @@ class Lookups:
 async def known_commands(
     store: EventStore, mailbox: Mailbox, letters: Sequence[Letter]
 ) -> KnownCommands | None:
-    """Load the state that ``letters`` are decided on, and find the command ids that are recorded.
-    None where one of them begins a fork: they have to be decided one by one."""
+    """Load the state to decide on, and find the command ids that were recorded before. None if one
+    of the commands begins a fork: the commands then have to be decided one by one."""
     if mailbox.wary or not mailbox.current(store):
         await mailbox.load(store, letters)
     if not mailbox.version and mailbox.begins_with_one_of(letters):
@@ -58,8 +58,8 @@ async def known_commands(
 
 
 async def confirmed(store: EventStore, mailbox: Mailbox, decided: Round) -> bool:
-    """Answer a decision without events where the state was current. There is no commit to show
-    that, but the stream's version does."""
+    """Answer a decision without events, and return True, if its state is current. No commit shows
+    that, so the stream's version is read."""
     if await store.version(mailbox.aggregate_id) != mailbox.version:
         return False
     decided.answer()
@@ -67,7 +67,7 @@ async def confirmed(store: EventStore, mailbox: Mailbox, decided: Round) -> bool
 
 
 async def folded(store: EventStore, aggregate: Aggregate, aggregate_id: str) -> Handler[Any, Any]:
-    """A handler of the caller's own: what is in the log, from a snapshot where there is one."""
+    """Fold the stream into a new handler for the caller, from a snapshot if there is one."""
     mailbox = Mailbox(aggregate, aggregate_id, lambda _: None)
     mailbox.correlation_id = aggregate_id  # of what it decides: nothing
     return await mailbox.load(store)

@@ -14,8 +14,8 @@ PROCESSES = Path("/proc/self/ns/pid")
 
 @functools.cache
 def this_machine() -> str:
-    """The host's name, and where known a mark of this boot and of this container: two
-    processes with the same mark see each other's process ids."""
+    """The host's name, with a mark of this boot and container where that is known. Two processes
+    with the same mark can see each other's process ids."""
     name = socket.gethostname()
     try:
         seen = f"{BOOT_ID.read_text()}{os.readlink(PROCESSES)}"

@@ -42,31 +42,32 @@ class Mailbox:
         self.aggregate = aggregate
         self.aggregate_id = aggregate_id
         self.waiting: deque[Letter] = deque()
-        self.deciding = False  # a round is on its turn, or the log is being read for it
+        self.deciding = False  # a round is queued or running, or reads the log
         self.open: Commit | None = None
         self.sent: Commit | None = None
         self.held = False  # nothing is decided until all is durable: a reader waits for that
+        self._new = True  # no letter was taken yet
         self.handler: Handler[Any, Any] | None = None
         self.version = 0
         self.correlation_id = ""
         self.status: Any = None  # as decided
         self.head: dict[str, Any] = {}  # as committed
-        self.size = 0  # bytes that the state takes, about; ``grew`` gets every change of it
+        self.size = 0  # size of the state in bytes, estimated; ``grew`` gets each change of it
         self.grew = grew
         self.snapshot_version = 0
         self.phase: StreamPhase = "active"  # as committed
-        self.one_by_one = 0  # letters that are decided one after the other
+        self.one_by_one = 0  # how many commands are decided alone, one round each
         self.alone = False  # the letter that was taken is one of them
         self.wary = 0  # commits until something may begin before its commit again
         self.generation = UNKNOWN  # the store's when the state was that of the log
         self._contended = False
         self.unrated: asyncio.TimerHandle | None = None  # a state that was loaded
-        self._folds_all = False  # its snapshot turned out to be of no use
-        self._alone_for = WARY_COMMITS  # commits since another process was seen to write here
+        self._folds_all = False  # its snapshot cannot be used
+        self._alone_for = WARY_COMMITS  # commits since another process last wrote to the stream
         self._kept: tuple[int, bytes] | None = None  # a state to go back to after a conflict
         self._loading = asyncio.Lock()
         self.unlock: Callable[[], None] | None = None  # releases the lock of the stream
-        self._rested: asyncio.Event | None = None  # of those who wait for that
+        self._rested: asyncio.Event | None = None  # set for readers that wait for :meth:`rest`
 
     @property
     def durable(self) -> bool:
@@ -92,6 +93,13 @@ class Mailbox:
         if not self.version:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
         idempotent = [le for le in letters if le.body_hash]
+        new, self._new = self._new, False
+        if new and len(letters) == 1 and not idempotent and self._begins_with(letters[0]):
+            self.handler, self.generation = (
+                self.aggregate.handler(),
+                store.generation(self.aggregate_id),
+            )
+            return letters, False
         if self.handler is None or self.alone or idempotent:
             return letters, True
         if self.wary:  # the log says what others have written
@@ -99,39 +107,47 @@ class Mailbox:
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
 
+    def _begins_with(self, letter: Letter) -> bool:
+        """Whether there is nothing to read before it is decided: it is for a new stream only, and
+        the append shows whether there is one."""
+        if self.handler is not None or letter.expected_version != 0:
+            return False
+        return not isinstance(letter.command, ForkPlan)  # which begins with the state of another
+
     def begins_with_one_of(self, letters: Sequence[Letter]) -> bool:
-        """Whether there is no stream yet, and one of several letters is to begin it with the state
-        of another plan: the others must not be decided on that."""
+        """Whether there is no stream yet, and one of several commands forks another plan. The fork
+        is then decided alone, because it begins with that plan's state and the other commands must
+        not."""
         if self.version or len(letters) == 1:
             return False
         return any(isinstance(letter.command, ForkPlan) for letter in letters)
 
     def put_back(self, letters: Sequence[Letter], *, alone: bool = False) -> None:
-        """They are decided again, before what came later, each ``alone`` if one of them went wrong;
-        not those that have failed."""
+        """Decide these commands again, before later ones. With ``alone``, each gets a round of its
+        own, because one of them failed the round. Commands that have their answer are left out."""
         left = [letter for letter in letters if letter.unanswered]
         self.waiting.extendleft(reversed(left))
         if alone:
             self.one_by_one += len(left)
 
     def current(self, store: EventStore) -> bool:
-        """Whether no other process has written since the state was that of the log, as far as is
-        known here."""
+        """Whether no other process is known to have written to the stream since its state was
+        read."""
         return self.generation == store.generation(self.aggregate_id)
 
     def settled(self, store: EventStore) -> bool:
-        """Whether the state is the log's, and nothing is being decided on it."""
+        """Whether the cached state equals the log, and no decision is in progress."""
         return not self.busy and self.version > 0 and self.current(store)
 
     async def lock(self, store: EventStore) -> None:
-        """Keep other processes from deciding on this stream until :meth:`rest`: they do it at
-        the same time, and only one of them could commit it."""
+        """Take the lock of the stream until :meth:`rest`. Other processes decide on the stream too;
+        without the lock they would decide at the same time, and only one of them could commit."""
         if self.unlock is None:
             self.unlock = await store.lock_stream(self.aggregate_id)
 
     async def read(self, store: EventStore, *, partly: bool = False) -> Handler[Any, Any]:
-        """The state in the log, for a reader: without what is not committed yet. ``partly``: the
-        reader looks at a few of its parts."""
+        """The state in the log, for a reader. It does not contain decisions that are not committed
+        yet. ``partly``: the reader needs only a few parts of it."""
         while True:
             if self.busy:
                 self.held = True
@@ -145,8 +161,8 @@ class Mailbox:
                     return await self._load(store, partly=partly)
 
     async def load(self, store: EventStore, letters: Sequence[Letter] = ()) -> Handler[Any, Any]:
-        """The state in the log, for the decision that made this mailbox busy. Where there is no
-        stream yet, and its only letter forks a plan: the state of that one."""
+        """The state to decide on. If the stream does not exist and the only command forks a plan,
+        that is the state of the forked plan."""
         async with self._loading:
             handler = await self._load(store)
             if len(letters) == 1 and not self.version:
@@ -160,12 +176,13 @@ class Mailbox:
         self.generation = generation
         if not partly:
             self.rate()
-            if self.handler is None:  # its snapshot is of no use
+            if self.handler is None:  # its snapshot cannot be used
                 return await self._load(store)
         return handler
 
     def rest(self) -> None:
-        """All that was decided is in the log, or given up."""
+        """No decision is in progress any more: everything is committed or was given up. Release the
+        lock of the stream, and wake readers."""
         unlock, self.unlock = self.unlock, None
         if unlock is not None:
             unlock()
@@ -200,7 +217,8 @@ class Mailbox:
             if not self.version:
                 raise
             self._kept = None
-            handler, self.version = self.aggregate.handler(), 0  # was it only the snapshot?
+            # Perhaps only the snapshot is damaged: fold all events.
+            handler, self.version = self.aggregate.handler(), 0
             await self._catch_up(store, handler)
         if self.version and not self.correlation_id:
             metadata = await store.metadata_of_first(self.aggregate_id)
@@ -211,8 +229,9 @@ class Mailbox:
         return handler
 
     def rate(self) -> None:
-        """Note the size of a state that was loaded, and whether its stream waits. That needs all of
-        it, and so may take longer than to load it: a task that it was loaded for begins first."""
+        """Measure the size of a loaded state, and note when its stream is due. This needs the whole
+        state and may take longer than loading it, so the task that the state was loaded for begins
+        first."""
         soon, self.unrated = self.unrated, None
         if soon is None or self.handler is None:
             return
@@ -228,8 +247,8 @@ class Mailbox:
             self._resize(outlook.size)
 
     def _keep(self, handler: Handler[Any, Any]) -> None:
-        """Where several processes write, the next conflict is near: remember this state, so that
-        it need not be folded from the beginning again."""
+        """Remember this state. Where several processes write, the next conflict is likely, and
+        folding can then start here instead of at the first event."""
         kept_at = self._kept[0] if self._kept else 0
         if self._contended and self.version - kept_at >= KEEP_EVERY:
             data = None
@@ -265,14 +284,14 @@ class Mailbox:
         self.version = history.version
 
     def drop_failed(self) -> None:
-        """Forget letters that have failed: their senders have the fault."""
+        """Drop the commands whose senders already have the fault."""
         self.waiting = deque(letter for letter in self.waiting if not letter.failed)
 
     # --- commits ------------------------------------------------------------------------------
 
     def add(self, decided: Round, *, early: bool) -> Commit:
-        """Add a decision to the open commit; a new one where there is none. ``early``: tasks may
-        begin before it is durable."""
+        """Add a decision to the open commit, and begin a commit if there is none. ``early``: tasks
+        may begin before the commit is durable."""
         if self.open is None:
             self.open = Commit(self.aggregate.stream_id, self.aggregate_id, self.version)
         commit, decision = self.open, decided.decision
@@ -287,13 +306,14 @@ class Mailbox:
         return commit
 
     def add_eventless(self, decided: Round) -> None:
-        """A decision without events is answered with the commit that it depends on."""
+        """Answer a decision without events together with the commit that it depends on."""
         commit = self.open or self.sent
         assert commit is not None
         commit.eventless.append(decided)
 
     def send(self) -> Commit | None:
-        """The open commit, which goes to the store; None while another one is there."""
+        """Take the open commit, to send it to the store. None while another commit of this stream
+        is in progress."""
         if self.open is None or self.sent is not None:
             return None
         commit = self.sent = self.open
@@ -302,7 +322,7 @@ class Mailbox:
         return commit
 
     def committed(self, commit: Commit, store: EventStore) -> None:
-        """The decisions that were sent are in the log."""
+        """The commit that was sent is durable."""
         self.wary = max(self.wary - 1, 0)
         self._alone_for += 1
         if self.handler is None:  # what came later was given up
@@ -316,7 +336,7 @@ class Mailbox:
             saving.add_done_callback(lambda f: f.cancelled() or f.exception())
 
     def give_up(self) -> list[Letter]:
-        """Drop the state and the open commit; returns the letters to decide again."""
+        """Discard the state and the open commit; returns the commands to decide again."""
         commit, self.open = self.open, None
         self.wary, self._alone_for = WARY_COMMITS, 0
         self.forget()
@@ -328,7 +348,7 @@ class Mailbox:
             self.grew(size - before)
 
     def forget(self) -> None:
-        """Drop the cached state: it is ahead of the log, or the log is ahead of it."""
+        """Discard the cached state, because it differs from the log."""
         self.correlation_id = ""
         self._contended = True
         self.handler = None
@@ -339,14 +359,15 @@ class Mailbox:
         self._resize(0)
 
     async def save_snapshot(self, store: EventStore) -> None:
-        """Save the state if folding it again would take long; it may be folded next."""
+        """Save a snapshot if folding the stream again would take long. Called where folding it
+        again is likely."""
         data = self._snapshot(at_rest=True) if not self.busy else None
         if data is not None:
             await self._save(store, self.version, data)
 
     def _snapshot(self, *, at_rest: bool) -> bytes | None:
-        """The state, so that folding it again starts from there; None where that would spare too
-        little. ``at_rest``: folding may be next."""
+        """A snapshot of the state. None if it would save too little folding. ``at_rest``: the
+        stream is likely to be folded next."""
         if self.handler is None:
             return None
         self.rate()

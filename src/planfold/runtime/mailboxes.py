@@ -14,29 +14,30 @@ CACHED_BYTES = 256 * 1024 * 1024  # of all states, as far as handlers estimate i
 
 
 class Mailboxes(OrderedDict[tuple[str, str], Mailbox]):
-    """Mailboxes by kind and id of their aggregate, the one that was used the longest ago first: it
-    is dropped first, when nothing waits in it."""
+    """The mailboxes by kind and id of their aggregate. When the cached states exceed the memory
+    limit, the mailbox that was used the longest ago and has no waiting commands is dropped
+    first."""
 
     def __init__(self) -> None:
         super().__init__()
         self._bytes = 0
 
     def make(self, aggregate: Aggregate, aggregate_id: str) -> Mailbox:
-        """The mailbox of an aggregate that has none."""
+        """Make the mailbox of an aggregate that has none."""
         mailbox = Mailbox(aggregate, aggregate_id, self._grew)
         self[aggregate.stream_id, aggregate_id] = mailbox
         self._evict()
         return mailbox
 
     def drop(self, mailbox: Mailbox) -> None:
-        """There is no such stream."""
+        """Drop a mailbox whose stream does not exist."""
         if not mailbox.busy:
             key = (mailbox.aggregate.stream_id, mailbox.aggregate_id)
             if self.get(key) is mailbox:
                 self._forget(key, mailbox)
 
     async def save_snapshots(self, store: EventStore) -> None:
-        """Save those of all states that have grown enough."""
+        """Save a snapshot of each state that has grown enough since its last one."""
         saving = [mailbox.save_snapshot(store) for mailbox in self.values()]
         await asyncio.gather(*saving, return_exceptions=True)
 

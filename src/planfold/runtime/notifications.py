@@ -19,7 +19,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.items import id_text
+from planfold.planner.items import id_text, map_of
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.tasks import Pause, PlanStatus, Task
@@ -45,9 +45,8 @@ Finder = Callable[[Envelope, PlannerState], Notification | None]
 
 
 class Notifier:
-    """Calls ``deliver`` for the kinds of ``on``. A question that was answered, a plan that was
-    approved or a pause that has ended before it could be delivered is left out, and so is an old
-    end."""
+    """Calls ``deliver`` for the kinds of ``on``. Left out are questions, approvals and pauses that
+    are over before they could be delivered, and ends that are too old."""
 
     def __init__(
         self, store: EventStore, name: str, deliver: Deliver, on: Collection[NotificationKind]
@@ -58,7 +57,7 @@ class Notifier:
         self._on = on
 
     async def handle(self, envelope: Envelope) -> None:
-        """Deliver what this event means to people, if anything.
+        """Deliver a notification if this event is news for people.
 
         Raises:
             CorruptLog: this version cannot read the plan.
@@ -73,7 +72,8 @@ class Notifier:
             raise
 
     async def _is_news(self, envelope: Envelope) -> bool:
-        """What can be said without the state of the plan, which takes longer to read."""
+        """Whether the event may be news. This is decided without the plan's state, which takes
+        longer to read."""
         kind = envelope.event_type
         if kind == "PlanningCompleted":
             return self._store.clock() - envelope.recorded_at <= OLDEST_S
@@ -101,8 +101,8 @@ class Notifier:
             await self._deliver(notification)
 
     async def _reached(self, envelope: Envelope, state: PlannerState) -> Notification | None:
-        """The plan has come to break-points by this event, and by none after it: so each is sent
-        once, however late."""
+        """A notification if this event, and no later one, brought the plan to break-points. So each
+        is sent once, however late."""
         if state.paused is not None or state.outcome is not None or not state.approved:
             return None
         tasks = [state.tasks[i] for i in state.schedule.reached()]
@@ -117,7 +117,8 @@ class Notifier:
 
 
 def _planned(envelope: Envelope, state: PlannerState) -> Notification | None:
-    """Of the tasks that wait now; where a model drafts them, see :func:`_drafted`."""
+    """The request for approval of a plan or revision. Where a model drafts tasks, see
+    :func:`_drafted`."""
     event = envelope.event
     if event.revision_hash != state.revision_hash:
         return None
@@ -134,7 +135,7 @@ def _drafted(envelope: Envelope, state: PlannerState) -> Notification | None:
 def _approval(envelope: Envelope, state: PlannerState) -> Notification | None:
     if state.status is not PlanStatus.AwaitingApproval:
         return None
-    text = f"waits for approval of {state.progress[1]} tasks"
+    text = f"waits for approval of {counted(state.progress[1], 'task')}"
     return _made(envelope, state, "approval", text, ("approve",))
 
 
@@ -156,7 +157,7 @@ def _question(envelope: Envelope, state: PlannerState) -> Notification | None:
 
 
 def _paused(envelope: Envelope, state: PlannerState) -> Notification | None:
-    """The plan as a whole; of a break-point, see :meth:`Notifier._reached`."""
+    """A pause of the whole plan; for break-points see :meth:`Notifier._reached`."""
     if state.paused is None or envelope.event.task_ids:
         return None
     return _made(envelope, state, "paused", f"is paused{_said(state.paused)}", ("unpause",))
@@ -174,8 +175,9 @@ def _at_break_points(
 
 
 def _comes_to(event: Any, state: PlannerState, task: Task) -> bool:
-    """Whether by this event the plan may have come to a break-point that it has reached: it ended
-    what the task waited for last, set it, approved the plan, or planned the task again."""
+    """Whether this event may have brought the plan to a break-point: it ended the last task that
+    the break-point's task waited for, set the break-point, approved the plan, or planned the task
+    again."""
     match event:
         case PlanApproved() | PlanUnpaused(task_ids=()):
             return True
@@ -207,10 +209,13 @@ def _ended(envelope: Envelope, state: PlannerState) -> Notification | None:
     if envelope.event.summary.to_undo:
         said += f" (undone: {envelope.event.summary.undone} of {envelope.event.summary.to_undo})"
     if kind == "failed":
+        maps = {map_of(i) for i in ids}  # of these, the items that failed count
+        more = sum(i not in maps for i in ids) - 1
+        said += f"; {counted(more, 'more task')} failed" if more > 0 else ""
         return _made(envelope, state, kind, f"has failed{said}", ("why",), errors=errors)
     text = f"is {kind}"
     if ids:  # the plan did without them
-        text += f", but {len(ids):,} task{'s' if len(ids) > 1 else ''} failed"
+        text += f", but {counted(len(ids), 'task')} failed"
     text += said
     return _made(envelope, state, kind, text, ("show",), errors=errors)
 

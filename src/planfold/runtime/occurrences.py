@@ -160,7 +160,7 @@ async def schedule_state(dispatcher: Dispatcher, stream: str) -> ScheduleState:
 
 
 async def ended_before(store: EventStore, state: ScheduleState) -> str:
-    """The last plan of a schedule, where it has ended or was archived; else an empty text."""
+    """The id of the schedule's last plan if it has ended or was archived; else empty."""
     added = state.added
     if not state.previous or added is None or added.overlap == "allow":
         return ""
@@ -172,8 +172,8 @@ async def ended_before(store: EventStore, state: ScheduleState) -> str:
 
 
 def decision_on(state: ScheduleState, now: float, ended: str = "") -> DecideOccurrences | None:
-    """What is to be decided on a schedule at a time; None: nothing. ``ended`` is the last plan,
-    where that has ended."""
+    """The command to send to a schedule at the time ``now``; None if there is nothing to decide.
+    ``ended`` is the id of the last plan, if it has ended."""
     added, first = state.added, state.next_at
     if added is None or state.paused:
         return None
@@ -192,8 +192,8 @@ def decision_on(state: ScheduleState, now: float, ended: str = "") -> DecideOccu
 def _due(
     added: ScheduleAdded, first: float, now: float, most: int
 ) -> tuple[list[float], float | None, float]:
-    """The occurrences from ``first`` on that are to begin at ``now``, at most so many; the first
-    one after those; and the first that is not run late, or 0.0."""
+    """Three values: the occurrences from ``first`` on to begin at ``now``, at most so many; the
+    first occurrence after those; and the first one that was missed and is not run late, or 0.0."""
     cron, on_time = cron_of(added), now - LATE_S
     missed = 0.0
     if first <= on_time and added.catch_up != "all":
@@ -224,9 +224,9 @@ def cron_of(added: ScheduleAdded) -> Cron:
 def compiled(plan: ScheduledPlan, executors: Executors) -> Initialize:
     """The first command of a plan of a schedule, as the tools are now. It is approved where its
     tasks are those that were approved with the schedule. Raises InvalidPlan, CorruptLog."""
-    from planfold.drafting.beginning import begin_plan
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.draft import PlanDraft
+    from planfold.drafting.first_command import begin_plan
     from planfold.planner.revisions import hash_revision
 
     try:

@@ -1,6 +1,7 @@
-"""What a fork continues: the state of its origin, folded from the origin's own events.
+"""Forks and their origins: the state that a fork begins with is folded from its origin's events.
 
-The history of a fork is the origin's up to a version, then its own. All who fold a plan ask here.
+The history of a fork is the history of its origin up to a version, followed by its own events. All
+code that folds a plan calls this module.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ from planfold.planner.events import PlanForked
 from planfold.planner.forks import MAX_DEPTH
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
-from planfold.readmodels.replay import continues
 from planfold.runtime.aggregate import PLAN
 
 PAGE: Final = 1_000  # events that are read at a time
 
 
 async def begin_fork(store: EventStore, handler: Handler[Any, Any], first: object) -> None:
-    """Where ``first``, the first event or command of a plan, makes it a fork: let ``handler``
-    continue the origin's state.
+    """If ``first``, a plan's first event or command, makes it a fork, let ``handler`` begin with
+    the origin's state.
 
     Raises:
         CorruptLog: the origin of a recorded fork is not in the store, has another history there,
@@ -74,7 +74,7 @@ async def history_of(store: EventStore, plan_id: str, last: int) -> list[Envelop
 
 
 async def checksum_at(store: EventStore, plan_id: str, version: int) -> str:
-    """The checksum of a plan's event at a version; "" where there is none."""
+    """The checksum of the plan's event at a version; empty if there is none."""
     if not 1 <= version <= await store.version(plan_id):
         return ""
     page = await store.read_versions(plan_id, after=version - 1, limit=1)
@@ -161,6 +161,8 @@ async def decision_start(store: EventStore, plan_id: str, version: int) -> int:
 
 async def _ends(store: EventStore, plan_id: str, version: int) -> list[int]:
     """The last versions of the plan's decisions, as far as the one that ``version`` is in."""
+    from planfold.readmodels.replay import continues  # few programs need it
+
     ends: list[int] = []
     before: Envelope | None = None
     last = await store.version(plan_id)

@@ -20,12 +20,14 @@ Sent = Callable[[Mailbox, Commit, BaseException | None], None]
 
 
 class Outbox:
-    """Sends the open commits of mailboxes: an urgent one with the next flush, the others when no
-    decision has come for 2 ms, after 50 ms at the latest: after 2 ms where the store commits beside
-    other work, as a server does. One commit of a mailbox is in progress at a time. ``sent`` is
-    called with the outcome of each; ``urgent`` are the mailboxes whose commits go with the next
-    flush; ``busy`` is set with each decision that is not urgent. ``durations`` are those of appends
-    until they were durable."""
+    """Sends the open commits of mailboxes. An urgent commit goes with the next flush. Any other is
+    sent 2 ms after the last decision, and 50 ms after the first at the latest (2 ms where the store
+    commits in the background, as a server does). Each mailbox has at most one commit in progress.
+
+    ``sent`` is called with the outcome of each commit. ``urgent`` are the mailboxes whose commits
+    go with the next flush; ``busy`` is set with each decision that is not urgent. ``durations`` are
+    those of appends until they were durable.
+    """
 
     def __init__(self, store: EventStore, sent: Sent) -> None:
         self._store = store
@@ -39,13 +41,13 @@ class Outbox:
         self.durations = Histogram()
 
     def urge(self, mailbox: Mailbox) -> None:
-        """Its open commit goes with the next flush."""
+        """Send its open commit with the next flush."""
         if mailbox.open is not None and not mailbox.open.urgent:
             mailbox.open.urgent = True
             self.urgent.append(mailbox)
 
     def gather(self, mailbox: Mailbox) -> None:
-        """Its open commit waits for further decisions."""
+        """Let its open commit wait for more decisions."""
         if not self._gathering:
             loop = asyncio.get_running_loop()
             self._until = loop.time() + self._longest
@@ -55,7 +57,8 @@ class Outbox:
             self._gathering.append(mailbox)
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        """What is ready by then decides first; uvloop calls timers before that."""
+        """Look again in a later turn: decisions that are ready run first; uvloop calls timers
+        before them."""
         loop.call_later(GATHER_S, loop.call_soon, self._gathered, loop)
 
     def _gathered(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec.structs import replace
@@ -12,21 +11,18 @@ from msgspec.structs import replace
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError, NotFound
 from planfold.eventstore.envelope import Envelope, Query
-from planfold.eventstore.heads import HeadChoice, key_of
-from planfold.eventstore.port import EventStore, StreamHead
-from planfold.eventstore.transfer import where_archived
+from planfold.eventstore.port import EventStore
 from planfold.planner.planner import Planner
 from planfold.planner.state import PlannerState
 from planfold.planner.stored import StoredPlan, StoredSchedule
 from planfold.planner.tasks import PlanStatus
 from planfold.projects import DEFAULT
 from planfold.readmodels.plan_fold import PlanFold
-from planfold.readmodels.replay import Replay, Replayer
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.lookups import folded
 from planfold.runtime.origins import base_of, history_of
-from planfold.runtime.plan_lists import plans_of
+from planfold.runtime.plan_lists import PlanList
 from planfold.runtime.task_names import task_id_in
 
 if TYPE_CHECKING:  # views are imported by the methods that make them: few programs need them all
@@ -34,6 +30,7 @@ if TYPE_CHECKING:  # views are imported by the methods that make them: few progr
     from planfold.readmodels.ledger import Ledger
     from planfold.readmodels.plan_difference import PlanDifference
     from planfold.readmodels.plan_view import PlanView
+    from planfold.readmodels.replay import Replay
     from planfold.readmodels.simulation import Simulation
     from planfold.readmodels.statistics import Statistics
     from planfold.readmodels.timeline import Timeline
@@ -46,7 +43,7 @@ LONG_LOG: Final = 5_000  # events; of a longer log, only what is asked for is re
 PAGE: Final = 256  # events that are read at a time
 
 
-class PlanReader:
+class PlanReader(PlanList):
     """Looks at the plans of a store, and waits for them. Changes nothing."""
 
     def __init__(self, store: EventStore, dispatcher: Dispatcher) -> None:
@@ -156,6 +153,8 @@ class PlanReader:
             NotFound: there is no such plan.
             CorruptLog: this version cannot read it.
         """
+        from planfold.readmodels.replay import Replayer
+
         replayer = Replayer(plan_id, await base_of(self.store, plan_id))
         async for envelope in self.history(plan_id):
             replayer.take(envelope)
@@ -211,7 +210,9 @@ class PlanReader:
 
         if state is None:
             state = (await self.planner(plan_id)).state
-        return unclaimed(await look_at_queue(self.store.queue, plan_id), state.tasks)
+        runs = state.status in (PlanStatus.Running, PlanStatus.Cancelling)
+        look = await look_at_queue(self.store.queue, plan_id, always=runs)
+        return unclaimed(look, plan_id, state.tasks)
 
     async def ledger(self, plan_id: str) -> Ledger:
         """Where a plan's time went, along its critical path. Raises NotFound, CorruptLog."""
@@ -288,42 +289,6 @@ class PlanReader:
             await self.store.checkpoints.forget_read_models()
         return await KeptStatistics(self.store).catch_up()
 
-    async def plans(
-        self,
-        *,
-        limit: int | None = 100,
-        after: str | None = None,
-        statuses: Iterable[PlanStatus] = (),
-        title: str = "",
-        since: float | None = None,
-        before: float | None = None,
-        projects: Iterable[str] = (),
-        tags: Iterable[str] = (),
-    ) -> list[StreamHead]:
-        """Plans, the newest first, with title, status and counts in ``head``: at most ``limit``
-        (None: all), those that come ``after`` the plan with this id, for the next page.
-
-        ``statuses`` and ``projects``: plans with one of these; ``tags``: with all of these.
-        ``title``: those that have this text in their title, in capitals or not. ``since`` and
-        ``before``: those that began then or later, and earlier (seconds since the epoch). A page
-        costs what is on it; a title is looked for in the heads, one after the other. Raises
-        NotFound where there is no plan ``after``.
-        """
-        below = (inf, "") if before is None else (before, "")
-        if after is not None:
-            head = await self.store.head(after)
-            if head is None or head.stream_id != PLAN.stream_id:
-                raise await self._missing(after)
-            below = min(below, key_of(head))
-        wanted = tuple(sorted({PlanStatus(status).value for status in statuses}))
-        start, of = -inf if since is None else since, tuple(projects)
-        choice = HeadChoice(wanted, start, below, of, tuple(tags))
-        return await plans_of(self.store, choice, title=title, limit=limit)
-
-    async def find_plans(self, beginning: str, *, limit: int = 10) -> list[StreamHead]:
-        """Plans whose ids begin so, by id, at most ``limit``."""
-        return await self.store.find_heads(PLAN.stream_id, beginning, limit=limit)
-
     async def status(self, plan_id: str) -> PlanStatus:
         """The status of a plan. Raises NotFound."""
         if planner := self._settled(plan_id):
@@ -345,12 +310,6 @@ class PlanReader:
         if "status" not in stream.head:  # the head was damaged
             return (await self.planner(plan_id)).state.config.project
         return str(stream.head.get("project", DEFAULT))
-
-    async def _missing(self, plan_id: str) -> NotFound:
-        archived = await self.store.transfer.tombstones([plan_id])
-        if archived:
-            return NotFound(where_archived(archived[0])).about("archived")
-        return NotFound(f"there is no plan {plan_id!r}").about("plan")
 
     async def watch(self, plan_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
         """The plan's events after a position, then new ones as they happen; ends when the plan

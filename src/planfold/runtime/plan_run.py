@@ -20,8 +20,8 @@ _WAITING = frozenset({PlanStatus.AwaitingApproval, PlanStatus.AwaitingAnswer, Pl
 async def until_rest(
     reader: PlanReader, executors: Executors, plan_id: str, owner: str
 ) -> PlanView:
-    """The plan when it has ended, or when only a person or a worker other than ``owner`` can
-    continue it."""
+    """Wait until the plan has ended, or until only a person or a worker other than ``owner`` can
+    continue it; returns the plan."""
     look_at = time.monotonic() + LOOK_EVERY_S
     while True:
         ticket = reader.store.wakeup.ticket(plan_id)

@@ -84,7 +84,7 @@ class Unobserved:
 def as_planfold_error(
     fault: Exception, kind: type[PlanfoldError] = Transient, about: str = ""
 ) -> PlanfoldError:
-    """The fault itself, or one of ``kind`` that describes an unexpected fault."""
+    """``fault`` itself, or an error of ``kind`` that describes an unexpected fault."""
     if isinstance(fault, PlanfoldError):
         return fault
     return kind(f"{about}{type(fault).__name__}: {fault}")
@@ -187,7 +187,7 @@ class Reporter:
     async def _recorded_before(
         self, lease: Lease, event: StepBegun | StepCompleted
     ) -> list[StepStarted | StepRecorded]:
-        """What an earlier delivery led to whose answer was lost."""
+        """The events of an earlier delivery of the same report, whose answer was lost."""
         planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
         assert isinstance(planner, Planner)
         state, task_id, key = planner.state, lease.task_id, event.key
@@ -207,8 +207,8 @@ def _name_of(event: ExecutorEvent) -> str:
 
 
 def _unrecordable(lease: Lease, outcome: Outcome, fault: Exception) -> Outcome:
-    """An outcome that the log can hold. A task that completed has had its effect, so it must not
-    count as failed."""
+    """An outcome that the log can hold, in place of one that it cannot. A task that completed has
+    had its effect, so this must not count as a failure."""
     if isinstance(outcome, TaskCompleted):
         reason = f"it ran to its end, but its result cannot be recorded: {as_text(fault)}"
         return OutcomeUnknown(reason, lease.started_at, ended=True)

@@ -56,7 +56,7 @@ class Runner:
         self.done: Callable[[Attempt], None]
 
     def expect_others(self, plan_ids: Iterable[str]) -> None:
-        """Other workers run tasks of these plans too."""
+        """Note that other workers run tasks of these plans too."""
         for plan_id in plan_ids:
             self._dispatcher.expect_others(PLAN, plan_id)
 
@@ -144,7 +144,7 @@ class Runner:
 
 
 def _current(planner: object, lease: Lease) -> Task | None:
-    """The task of a lease, while the attempt that it is for may run."""
+    """The task of a lease, if its attempt may still run."""
     assert isinstance(planner, Planner)
     task = planner.state.tasks.get(lease.task_id)
     if task is None or task.status is not TaskStatus.Running or task.attempt != lease.attempt:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from planfold.choices import wrong_choice
 from planfold.errors import CommandRejected, ConfigurationError, Conflict, NotFound
 from planfold.executors.registry import Executors
+from planfold.patterns import pattern
 from planfold.planner.config import PlannerConfig
 from planfold.planner.planner import Planner
 from planfold.planner.revisions import hash_revision
@@ -47,7 +48,7 @@ from planfold.tags import check_tags
 if TYPE_CHECKING:
     from planfold.drafting.draft import PlanDraft
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
+_NAME: Final = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
 
 
 class PlanSchedules(PlanForking):
@@ -153,7 +154,7 @@ class PlanSchedules(PlanForking):
         """All schedules, by name."""
         heads = await self.store.heads(SCHEDULES.stream_id)
         found = [
-            view_of(await schedule_state(self.dispatcher, head.aggregate_id))
+            await self._view(await schedule_state(self.dispatcher, head.aggregate_id))
             for head in heads
             if not head.head.get("removed")
         ]
@@ -161,9 +162,13 @@ class PlanSchedules(PlanForking):
 
     async def schedule(self, name: str) -> ScheduleView:
         """The schedule of this name."""
-        view = view_of(await self._state(name))
+        view = await self._view(await self._state(name))
         assert view is not None
         return view
+
+    async def _view(self, state: ScheduleState) -> ScheduleView | None:
+        head = await self.store.head(state.previous) if state.previous else None
+        return view_of(state, "" if head is None else str(head.head.get("status", "")))
 
     async def pause_schedule(self, name: str, *, reason: str = "", by: str = "") -> bool:
         """Begin no plan of a schedule until it is unpaused; those that began continue. False: it

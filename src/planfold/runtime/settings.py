@@ -14,6 +14,7 @@ from planfold.choices import fault_and_place, wrong_choice
 from planfold.drafting.encoding import decoded
 from planfold.errors import ConfigurationError
 from planfold.llm.endpoint import ModelEndpoint
+from planfold.patterns import pattern
 from planfold.planner.budget import Budget
 from planfold.shared_limits import SharedLimit, check_limits
 from planfold.tools.mcp_servers import McpServer
@@ -125,8 +126,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ConfigurationError(f"{name} must be a number from 0 up, not {amount}")
 
 
-_UNKNOWN_KEY: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_WRONG_TYPE: Final = re.compile(r"Expected `([a-z]+)(?: \| null)?`, got `([a-z]+)`")
+_UNKNOWN_KEY: Final = pattern(r"Object contains unknown field `(.*)`", re.DOTALL)
+_WRONG_TYPE: Final = pattern(r"Expected `([a-z]+)(?: \| null)?`, got `([a-z]+)`")
 _TYPES: Final = {
     "int": "a whole number",
     "float": "a number",

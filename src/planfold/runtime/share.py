@@ -28,7 +28,7 @@ RouteAndTool = tuple[str, str]
 
 class WorkShare:
     """Sets ``slots.share``. ``others`` are the workers that could run the same tasks, at the last
-    look; ``leaves``: of what waits, a part is left to them."""
+    look; ``leaves``: a part of the waiting tasks is left to them."""
 
     def __init__(self, queue: TaskQueue, slots: Slots) -> None:
         self._queue = queue
@@ -48,7 +48,7 @@ class WorkShare:
         return LOOK_S if self.others and (self._busy or self.leaves) else EVERY_S
 
     def look_soon(self) -> bool:
-        """Whether to look in the next round, however short ago the last look was: there are other
+        """Whether to look in the next round, even shortly after the last look: there are other
         workers, which may have less to do."""
         self._look_at = 0.0 if self.others else self._look_at
         return bool(self.others)
@@ -74,7 +74,7 @@ class WorkShare:
         return {plan_id for plan_id, count in got.items() if count > 1 or plan_id in here}
 
     async def _look(self, now: float, running: Collection[RouteAndTool]) -> bool:
-        """At the other workers, unless that was a moment ago."""
+        """Look at the other workers, unless that was done a moment ago."""
         self._refused = False
         if now < self._look_at:
             return False

@@ -1,8 +1,9 @@
-"""``SignalDelivery``: carries waits to where their signals are, and signals to the plans that wait.
+"""``SignalDelivery``: registers waits where their signals are stored, and delivers signals to
+plans.
 
-Both ways work alike. A stream that has something for another one is due. A worker gives it to the
-other stream, then records here that it has; if it dies in between, the next one gives it again,
-which changes nothing.
+Both directions work alike. A stream that has something for another one is due. A worker sends it to
+the other stream, then records that here; if the worker dies in between, the next one sends it
+again, which changes nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class SignalDelivery:
         self._keep_s = keep_s
 
     async def register(self, plan_id: str, _: PlannerState, task: Task) -> None:
-        """Make a wait known where the signals of its name and key are."""
+        """Register a wait in the inbox of its signal's name and key."""
         await self._await(plan_id, task)
         place = WaitPlace(plan_id, task.id, task.attempt)
         known = RegisterWait(place.task_id, place.attempt)
@@ -56,8 +57,8 @@ class SignalDelivery:
         await self._dispatcher.send(PLAN, plan_id, known, command_id=name)
 
     async def await_again(self, plan_id: str) -> None:
-        """Make the waits of a plan known where the signals of this store are, also those that its
-        log says are known: it may have been copied here without them. Raises NotFound."""
+        """Register all waits of a plan again, also those that its log calls registered: the plan
+        may have been copied here without the inboxes. Raises NotFound."""
         plan = await self._dispatcher.view(PLAN, plan_id)
         assert isinstance(plan, Planner)
         for task in [task for task in plan.state.tasks.values() if task.waits]:
@@ -75,7 +76,7 @@ class SignalDelivery:
         await self._dispatcher.send(SIGNALS, stream, command, command_id=name)
 
     async def deliver(self, stream: str, handler: Handler[Any, Any]) -> None:
-        """Give the plans that wait the signals that an inbox has for them."""
+        """Deliver the signals of an inbox to the plans that wait for them."""
         assert isinstance(handler, SignalInbox)
         owed = list(handler.owed.items())
         await take_all([partial(self._deliver_one, stream, *one) for one in owed])
@@ -94,8 +95,8 @@ class SignalDelivery:
 
 
 async def take_all(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """Take all steps, also where one of them cannot be taken, as for a plan that was damaged; then
-    raise its fault."""
+    """Run all steps, also after one of them fails, for example on a damaged plan; then raise the
+    fault."""
     faults: list[BaseException] = []
     for first in range(0, len(steps), AT_ONCE):
         some = (step() for step in steps[first : first + AT_ONCE])

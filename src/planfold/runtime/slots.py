@@ -89,14 +89,14 @@ class Slots:
         return True
 
     def bound(self, turns: int | None) -> None:
-        """Until the next claim, take so many tasks past those that wait, and as many as come in
-        the next moment: short tasks of one plan need no claim each."""
+        """Until the next claim, let commits take up to ``turns`` tasks past those that wait in the
+        queue, and any number for a moment. Short tasks of one plan then need no claim each."""
         self.turns = turns
         self.turns_until = time.monotonic() + TURNS_S
 
     def give_back(self, reserved: Iterable[Reserved]) -> None:
-        """The commit failed, or its answer was lost: the places are free again, and what began
-        before it stops."""
+        """The commit failed, or its outcome is unknown. Free the slots, and stop what began
+        early."""
         self.reserved.difference_update(reserved)
         self.doubt()
 

@@ -1,8 +1,8 @@
-"""``SubPlans``: carries over what a plan and its sub-plans have for each other.
+"""``SubPlans``: carries requests and results between a plan and its sub-plans.
 
-It works as the delivery of signals does. A plan that has something for another one is due. A worker
-gives it to the other plan, then records that here; if it dies in between, the next one gives it
-again, which changes nothing.
+It works like the delivery of signals. A plan that has something for another plan is due. A worker
+sends it to the other plan, then records that in the first; if the worker dies in between, the next
+one sends it again, which changes nothing.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class SubPlans:
         await self._send(plan_id, ConfirmEnd(parent.attempt), f"{plan_id}/{parent.attempt}")
 
     async def hand_over(self, plan_id: str, state: PlannerState, task: Task) -> None:
-        """Let the sub-plan of a task be as the task needs it: begun for its attempt, or
-        cancelled. The task fails where its plan cannot begin: a value does not fit, its id is that
-        of another plan, or it was archived."""
+        """Bring the sub-plan of a task to the state that the task needs: begun for the present
+        attempt, or cancelled. The task fails if its plan cannot begin: a value does not fit, its id
+        is used by another plan, or it was archived."""
         child, parent = sub_plan_id(plan_id, task), ParentTask(plan_id, task.id, task.attempt)
         stop = task.stopping
         about = f"{child}/{parent.attempt}" + "/stop" * stop
@@ -96,9 +96,9 @@ class SubPlans:
     def _first_command(
         self, state: PlannerState, task: Task, parent: ParentTask, *, stop: bool
     ) -> Initialize:
-        """One that is to stop begins, too, but is not approved: so it is there, and a worker that
-        has not heard of the stop does not begin it later."""
-        from planfold.drafting.beginning import begin_sub_plan  # it loads the compiler
+        """The command that begins a sub-plan. One that is to stop begins as well, but unapproved,
+        so that a worker that has not heard of the stop does not begin it later."""
+        from planfold.drafting.first_command import begin_sub_plan  # it loads the compiler
 
         call = task.spec.tool
         planned = call.arguments if call is not None else {}

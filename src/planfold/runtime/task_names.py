@@ -1,6 +1,6 @@
-"""Tasks of a plan by what people call them: an id, a label, ``3[0]`` or ``label[0]``.
+"""Tasks of a plan by the names that people use: an id, a label, ``3[0]`` or ``label[0]``.
 
-The label of an item does not count: it is made of an element, which may be any text, also the
+The labels of items are not names: they are made from elements, which may be any text, also the
 label of another task.
 """
 

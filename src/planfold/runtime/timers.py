@@ -1,8 +1,8 @@
 """``Timers``: continues streams when they are due.
 
-A clock may be set back or forward while a stream waits. So a wait ends when the clock has reached
-its time, and at the latest when as many seconds have passed here as the wait was long. How long
-it was is in the state of the stream: the store only knows when the stream was last written.
+A clock may be set back or forward while a stream waits. So a wait ends when the clock reaches its
+time, or when its length has passed here, whichever is first. Its length is in the state of the
+stream, because the store knows only when the stream was last written.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ STUCK_PAUSE_S = 60.0  # between two tries to continue a stream that cannot be, u
 
 
 class Timers:
-    """``aggregates`` are the kinds of streams to continue; ``plan_id`` bounds it to one stream.
-    ``handovers``: what else is to be done with streams of a kind that are due."""
+    """``aggregates`` are the kinds of streams to continue; with ``plan_id`` only one stream.
+    ``handovers`` are further actions on due streams, by kind."""
 
     def __init__(
         self,
@@ -93,7 +93,8 @@ class Timers:
         return 0.0
 
     async def _continue(self, due: Due, now: float) -> float | None:
-        """Returns after how many seconds to look again at a stream that waits for others."""
+        """Continue one stream. Returns after how many seconds to look at it again, if it waits for
+        other streams."""
         again: float | None = None
         aggregate = self._aggregates[due.stream_id]
         try:

@@ -39,6 +39,14 @@ class Worker:
     its sub-plans, ``routes`` only these queue routes (None: all that its executors know);
     ``aggregates`` are the kinds of streams that it continues when they are due; ``drain_s`` is how
     many seconds running tasks have to end when the block is left.
+
+    Example:
+        import planfold
+
+        async with planfold.open_app("sqlite:///plans.db") as app:
+            plan_id = await app.submit("1. Run `true`", approved_by="ada")
+            async with app.worker(concurrency=4) as worker:
+                print((await app.result(plan_id)).status, worker.fenced)
     """
 
     def __init__(

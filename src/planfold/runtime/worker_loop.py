@@ -17,9 +17,9 @@ SHORTEST_PAUSE_S = 0.005  # so that a busy log does not mean a busy loop
 
 
 class WorkerLoop:
-    """Runs ``work`` again and again; it returns after how many seconds at most it wants to run
-    next. A wake-up of the store starts the next round at once. A round that fails is reported to
-    ``trouble`` and repeated with exponential backoff, with jitter."""
+    """Runs ``work`` again and again; ``work`` returns the longest time in seconds until its next
+    run. A wake-up of the store starts the next round at once. A round that fails is reported to
+    ``trouble`` and repeated, with exponential backoff and jitter."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class WorkerLoop:
         self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """Returns when the round that runs has been cancelled."""
+        """Cancel the running round, and return when it has ended."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -47,7 +47,8 @@ class WorkerLoop:
 
     @property
     def being_cancelled(self) -> bool:
-        """Whether it is being stopped from outside, as when the event loop is shut down."""
+        """Whether the loop itself is being cancelled, for example by the shutdown of the event
+        loop."""
         return self._task is not None and (self._task.done() or self._task.cancelling() > 0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

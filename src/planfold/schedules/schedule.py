@@ -61,7 +61,6 @@ class ScheduleState(msgspec.Struct, frozen=True):
 
 
 FOLD_VERSION: Final = 1  # raised where old events fold to another state
-_snapshot = msgspec.json.Decoder(tuple[int, ScheduleState])
 
 
 def schedule_id(name: str) -> str:
@@ -148,7 +147,7 @@ class PlanSchedule(Handler[ScheduleCommand, ScheduleEvent]):
         """See :meth:`Handler.restore`."""
         handler = cls()
         try:
-            version, handler.state = _snapshot.decode(snapshot)
+            version, handler.state = msgspec.json.decode(snapshot, type=tuple[int, ScheduleState])
         except msgspec.MsgspecError:
             return None
         return handler if version == FOLD_VERSION else None
@@ -215,8 +214,8 @@ def _decide(
 def _allotted(
     state: ScheduleState, added: ScheduleAdded, due: tuple[Occurrence, ...], ended: str
 ) -> tuple[tuple[Occurrence, ...], ...]:
-    """Of the occurrences that wait and are due: those that begin, of the due ones those that wait,
-    and those that are left out."""
+    """Divide the waiting and due occurrences: those that begin, the due ones that wait, and those
+    that are left out."""
     candidates = (*state.waiting, *due)
     if added.overlap == "allow":
         return candidates, (), ()

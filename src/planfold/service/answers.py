@@ -28,7 +28,7 @@ class ServiceReply(msgspec.Struct, kw_only=True):
     headers: dict[str, str] = {}
 
     def response(self, status: int) -> Response:
-        """With this ``status`` unless the reply has its own."""
+        """The response of a reply, with this ``status`` unless the reply has its own."""
         status = self.status or status
         headers = dict(self.headers)
         if self.version is not None:

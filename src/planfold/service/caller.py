@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
+from planfold.drafting.draft import PlanDraft
 from planfold.errors import ConfigurationError
 from planfold.service import messages as m
 from planfold.service.operations import Connection, Operation
@@ -99,6 +101,12 @@ def path_of(route: Route, plan_id: str | None) -> str:
     from urllib.parse import quote
 
     return route.path if plan_id is None else route.path.format(plan_id=quote(plan_id, safe=""))
+
+
+def source_fields(plan: PlanDraft | str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields of a request that hold a plan, and the values of its parameters."""
+    source: dict[str, Any] = {"text": plan} if isinstance(plan, str) else {"draft": plan}
+    return source | {"params": dict(params or {})}
 
 
 def _local() -> tuple[str, str]:

@@ -10,10 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-import msgspec
-
 from planfold.drafting.draft import PlanDraft
-from planfold.planner.budget import Budget
 from planfold.planner.tasks import PlanStatus
 from planfold.readmodels.explanation import Explanation
 from planfold.readmodels.ledger import Ledger
@@ -23,15 +20,14 @@ from planfold.readmodels.replay import Replay
 from planfold.readmodels.simulation import Simulation
 from planfold.readmodels.workers import Unclaimed
 from planfold.runtime.fork import Fork
-from planfold.service import hand_messages as h
 from planfold.service import messages as m
 from planfold.service import query_messages as q
-from planfold.service.caller import BY_NAME, path_of
+from planfold.service.caller import BY_NAME, path_of, source_fields
+from planfold.service.decision_client import DecisionCaller
 from planfold.service.operations import EventFeed, Operation
-from planfold.service.schedule_client import ScheduleCaller
 
 
-class Client(ScheduleCaller):
+class Client(DecisionCaller):
     """A client of a service. Its methods make operations: ``await`` one in asynchronous code, or
     call its ``run`` in synchronous code.
 
@@ -77,7 +73,7 @@ class Client(ScheduleCaller):
         ``params`` of its parameters. ``key`` is the idempotency key, a new one by default: give one
         of your own where the program itself may be started again."""
         body = m.Submission(
-            **_source(plan, params),
+            **source_fields(plan, params),
             plan_id=plan_id,
             approve=approve,
             max_parallel=max_parallel,
@@ -104,7 +100,7 @@ class Client(ScheduleCaller):
         self, plan: PlanDraft | str, *, params: Mapping[str, Any] | None = None
     ) -> Operation[m.Preview]:
         """Check a plan without recording it."""
-        return self._make("preview", m.Preview, body=m.PlanSource(**_source(plan, params)))
+        return self._make("preview", m.Preview, body=m.PlanSource(**source_fields(plan, params)))
 
     def plans(
         self,
@@ -205,7 +201,7 @@ class Client(ScheduleCaller):
         self, plan: PlanDraft | str, *, params: Mapping[str, Any] | None = None
     ) -> Operation[m.ForecastAnswer]:
         """How long a plan may take, by earlier runs."""
-        body = m.PlanSource(**_source(plan, params))
+        body = m.PlanSource(**source_fields(plan, params))
         return self._make("forecast", m.ForecastAnswer, body=body)
 
     def fork_preview(self, plan_id: str, source: m.ForkSource) -> Operation[Fork]:
@@ -223,168 +219,3 @@ class Client(ScheduleCaller):
     def me(self) -> Operation[m.Me]:
         """Whose token this is, and what it allows."""
         return self._make("me", m.Me)
-
-    # --- decisions; ``version``: refused unless the plan is at this version -------------------
-
-    def approve(
-        self, plan_id: str, revision_hash: str, *, version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Approve exactly this revision."""
-        body = m.Approval(revision_hash=revision_hash)
-        return self._write("approve", plan_id, body, version)
-
-    def reject(
-        self, plan_id: str, *, reason: str = "", version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Refuse a plan that waits for approval."""
-        return self._write("reject", plan_id, m.Rejection(reason=reason), version)
-
-    def answer(
-        self,
-        plan_id: str,
-        task: str | int,
-        text: str,
-        *,
-        failed: bool = False,
-        result: Any = msgspec.UNSET,
-        version: int | None = None,
-    ) -> Operation[m.Receipt]:
-        """Answer the question of a task: see :meth:`App.answer`."""
-        body = m.AnswerGiven(task=str(task), answer=text, failed=failed, result=result)
-        return self._write("answer", plan_id, body, version)
-
-    def change_answer(
-        self,
-        plan_id: str,
-        task: str | int,
-        text: str,
-        *,
-        repeat: Iterable[str | int] = (),
-        version: int | None = None,
-    ) -> Operation[m.Receipt]:
-        """Change an answer: see :meth:`App.change_answer`."""
-        names = tuple(map(str, repeat))
-        body = m.AnswerChanged(task=str(task), answer=text, repeat=names)
-        return self._write("change_answer", plan_id, body, version)
-
-    def cancel(
-        self,
-        plan_id: str,
-        task: str | int | None = None,
-        *,
-        subtree: bool = False,
-        reason: str = "",
-        version: int | None = None,
-    ) -> Operation[m.Receipt]:
-        """Cancel a plan or a task: see :meth:`App.cancel`."""
-        name = None if task is None else str(task)
-        body = m.CancelRequest(task=name, subtree=subtree, reason=reason)
-        return self._write("cancel", plan_id, body, version)
-
-    def retry(
-        self, plan_id: str, task: str | int, *, version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Run a task again that did not complete."""
-        return self._write("retry", plan_id, m.RetryRequest(task=str(task)), version)
-
-    def pause(
-        self,
-        plan_id: str,
-        *,
-        before: Iterable[str | int] = (),
-        reason: str = "",
-        version: int | None = None,
-    ) -> Operation[m.Receipt]:
-        """Pause a plan, or let it pause before tasks: see :meth:`App.pause`."""
-        body = h.PauseRequest(before=tuple(map(str, before)), reason=reason)
-        return self._write("pause", plan_id, body, version)
-
-    def unpause(
-        self, plan_id: str, *, before: Iterable[str | int] = (), version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Continue a paused plan: see :meth:`App.unpause`."""
-        body = h.UnpauseRequest(before=tuple(map(str, before)))
-        return self._write("unpause", plan_id, body, version)
-
-    def undo(self, plan_id: str, *, version: int | None = None) -> Operation[m.Receipt]:
-        """Undo what a plan that has ended did: see :meth:`App.undo`."""
-        return self._write("undo", plan_id, h.UndoRequest(), version)
-
-    def skip(
-        self, plan_id: str, task: str | int, *, reason: str = "", version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Do without a task: see :meth:`App.skip`."""
-        return self._write("skip", plan_id, h.SkipRequest(task=str(task), reason=reason), version)
-
-    def complete(
-        self,
-        plan_id: str,
-        task: str | int,
-        result: Any = msgspec.UNSET,
-        *,
-        reason: str = "",
-        version: int | None = None,
-    ) -> Operation[m.Receipt]:
-        """Say that a task is done: see :meth:`App.complete`."""
-        body = h.CompleteRequest(task=str(task), result=result, reason=reason)
-        return self._write("complete", plan_id, body, version)
-
-    def replan(
-        self, plan_id: str, reason: str = "", *, version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Let the model plan again what has not started."""
-        return self._write("replan", plan_id, m.ReplanRequest(reason=reason), version)
-
-    def revise(
-        self,
-        plan_id: str,
-        plan: PlanDraft | str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        approve: bool = False,
-        version: int | None = None,
-    ) -> Operation[m.Receipt]:
-        """Replace the tasks that have not started."""
-        body = m.Revision(**_source(plan, params), approve=approve)
-        return self._write("revise", plan_id, body, version)
-
-    def add_budget(
-        self, plan_id: str, budget: Budget, *, version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Raise the plan's budget."""
-        return self._write("budget", plan_id, m.BudgetRaise(budget=budget), version)
-
-    def tag(
-        self,
-        plan_id: str,
-        *,
-        add: Iterable[str] = (),
-        remove: Iterable[str] = (),
-        version: int | None = None,
-    ) -> Operation[m.Receipt]:
-        """Add tags and remove others: see :meth:`App.tag`."""
-        body = h.TagRequest(add=tuple(add), remove=tuple(remove))
-        return self._write("tag", plan_id, body, version)
-
-    def checkpoint(
-        self, plan_id: str, name: str, *, version: int | None = None
-    ) -> Operation[m.Receipt]:
-        """Name the plan's present version."""
-        return self._write("checkpoint", plan_id, m.CheckpointName(name=name), version)
-
-    def fork(
-        self,
-        plan_id: str,
-        request: m.ForkRequest,
-        *,
-        version: int | None = None,
-        key: str | None = None,
-    ) -> Operation[m.Receipt]:
-        """Begin a plan that continues this one; the receipt is the new plan's. ``version`` is that
-        of this one, ``key`` as for :meth:`submit`."""
-        return self._write("fork", plan_id, request, version, key)
-
-
-def _source(plan: PlanDraft | str, params: Mapping[str, Any] | None) -> dict[str, Any]:
-    source: dict[str, Any] = {"text": plan} if isinstance(plan, str) else {"draft": plan}
-    return source | {"params": dict(params or {})}

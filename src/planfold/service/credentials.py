@@ -197,7 +197,8 @@ class Credentials:
         return found
 
     async def _head_from_log(self, head: StreamHead) -> StreamHead:
-        """The head of a credential that was damaged; empty where its log is damaged, too."""
+        """The head of a credential whose head was damaged, folded from its log; empty if the log is
+        damaged too."""
         try:
             found = await self._load(head.aggregate_id.removeprefix("credential-"))
         except CorruptLog:

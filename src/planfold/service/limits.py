@@ -30,7 +30,7 @@ class RateLimit:
 
 
 class Places:
-    """A bounded number of places, in all and for each key."""
+    """A bounded number of places, in total and for each key."""
 
     def __init__(self, most: int, most_per_key: int) -> None:
         self._most, self._most_per_key = most, most_per_key

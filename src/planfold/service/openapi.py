@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from planfold.drafting.schema import prose_of
 from planfold.service.links import links_of
 from planfold.service.messages import EventRecord, Problem
 from planfold.service.problems import EVERYWHERE, TITLES, WITH_BODY
@@ -62,9 +63,7 @@ def _tidied(value: Any) -> Any:
     """Docstrings are wrapped for reading in the code."""
     if isinstance(value, dict):
         return {
-            key: " ".join(item.split())
-            if key == "description" and isinstance(item, str)
-            else _tidied(item)
+            key: prose_of(item) if key == "description" and isinstance(item, str) else _tidied(item)
             for key, item in value.items()
         }
     return [_tidied(item) for item in value] if isinstance(value, list) else value

@@ -157,7 +157,7 @@ class Operation(Generic[T]):
 
     def _read(self, response: Response) -> T:
         if response.status_code >= 300:
-            raise error_of(response.status_code, response.content)
+            raise error_from_problem(response.status_code, response.content)
         try:
             found: T = msgspec.json.decode(response.content, type=self._type)
         except msgspec.DecodeError as fault:
@@ -171,7 +171,7 @@ def _try_again(response: Response) -> bool:
     return response.status_code in _AGAIN
 
 
-def error_of(status: int, body: bytes) -> PlanfoldError:
+def error_from_problem(status: int, body: bytes) -> PlanfoldError:
     """The error of the library for a problem document."""
     try:
         problem = msgspec.json.decode(body, type=m.Problem)
@@ -243,7 +243,7 @@ class EventFeed:
 
     def _is_over(self, status: int, problem: bytes) -> bool:
         if status >= 300 and status not in _AGAIN:
-            raise error_of(status, problem)
+            raise error_from_problem(status, problem)
         return status == 204
 
     def _take(self, line: str) -> m.EventRecord | None:

@@ -1,4 +1,5 @@
-"""``Timelines``: those of the plans that are being watched, continued instead of folded again."""
+"""``Timelines``: caches the timelines of watched plans, so that they are continued and not folded
+again."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class Timelines:
         self._reading: dict[str, asyncio.Lock] = {}
 
     async def now(self, plan_id: str) -> Timeline:
-        """To the end of the log. Raises NotFound, CorruptLog."""
+        """The timeline to the end of the log. Raises NotFound, CorruptLog."""
         async with self._reading.setdefault(plan_id, asyncio.Lock()):
             found = self._kept.pop(plan_id, None) or await self._new(plan_id)
             async for envelope in self._app.history(plan_id, after=found.state.version):
@@ -36,7 +37,7 @@ class Timelines:
         return found
 
     async def at(self, plan_id: str, version: int) -> Timeline:
-        """Up to a version. Raises NotFound, CorruptLog."""
+        """The timeline up to a version. Raises NotFound, CorruptLog."""
         await self._app.fold(plan_id, version)  # whether there is such a version
         found = await self._new(plan_id)
         async for envelope in self._app.history(plan_id):

@@ -19,7 +19,7 @@ REMEMBERED: Final = 10_000  # plans
 
 
 class ProjectsOfPlans:
-    """Says of plans whether they are of some projects. The project of a plan never changes."""
+    """Knows whether plans are of some projects. The project of a plan never changes."""
 
     def __init__(self, app: App) -> None:
         self._app = app

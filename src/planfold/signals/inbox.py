@@ -6,7 +6,6 @@ it: no order of the two loses a signal. Pure: times come with the events and com
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -90,6 +89,8 @@ INBOX_EVENTS: Final = (SignalReceived, SignalAwaited, SignalDelivered)
 
 def inbox_id(name: str, key: str) -> str:
     """The id of the stream for a name and a key: names and keys may be longer than ids."""
+    import hashlib  # few processes need it
+
     digest = hashlib.blake2b(f"{name}\0{key}".encode(), digest_size=16).hexdigest()
     return f"signal-{digest}"
 

@@ -116,7 +116,7 @@ class Consumer:
 
     @property
     def partitions(self) -> list[int]:
-        """Those that this member holds now."""
+        """The partitions that this member holds now."""
         return sorted(self._runners)
 
     async def run(self) -> None:
@@ -243,7 +243,7 @@ class Consumer:
         return status
 
     async def _balance(self, status: ConsumerStatus) -> None:
-        """Run the partitions that are ours, and release those that other members are due."""
+        """Run the partitions that this member owns, and release those that are due to others."""
         ended = {n for n, runner in self._runners.items() if runner.done}
         owned = {s.partition: s for s in status.shares if s.owner == self.owner}
         lost = {

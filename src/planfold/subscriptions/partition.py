@@ -83,7 +83,8 @@ class PartitionRunner:
 
     @property
     def done(self) -> bool:
-        """Raises what ended it, unless that was foreseen."""
+        """Whether the runner has ended. Raises the fault that ended it, unless that was
+        expected."""
         if self._task.done() and not self._task.cancelled():
             self._task.result()
         return self._task.done()
@@ -105,7 +106,7 @@ class PartitionRunner:
             self._stirred.set()
 
     def pass_over(self, position: int) -> None:
-        """Nothing for this partition came between what was put last and ``position``."""
+        """Note that nothing for this partition came between the last event and ``position``."""
         if self.handled == self.delivered < position and not self._is_ending():
             self.handled = self.delivered = position
             self._stirred.set()
@@ -119,7 +120,7 @@ class PartitionRunner:
             self._stirred.set()
 
     def stir(self) -> None:
-        """Time may have passed."""
+        """Check retries again, because time may have passed."""
         self._stirred.set()
 
     def stop(self) -> None:
@@ -257,7 +258,7 @@ class PartitionRunner:
                 await self._retry(row)
 
     async def _retry(self, row: Parked) -> None:
-        """Handle what was left out of a stream: one batch, so that others have their turn too."""
+        """Handle events of a parked stream: one batch, so that other streams have their turn."""
         aggregate_id, batch = row.aggregate_id, self._to.batch
         query = msgspec.structs.replace(self._to.query, aggregate_id=aggregate_id)
         try:

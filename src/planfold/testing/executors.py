@@ -83,12 +83,14 @@ async def run_tool(
 ) -> ToolRun:
     """Run one attempt, as a worker would, and return how it went.
 
-    ``arguments`` go through JSON first, as in a plan. ``steps`` are those that earlier attempts
-    recorded. Files belong in ``workspace``, by default a folder that is removed afterwards; long
-    output goes to its subfolder ``.planfold``. The attempt is asked to stop once ``cancel_when``
-    is set. ``plan`` is what the context shows of the plan. ``on_event`` sees each report first;
-    what it raises is raised from the tool's call, as when the record is refused. An exception of
-    the executor counts as TaskFailed. Raises TimeoutError after ``timeout`` seconds.
+    ``task`` is what the context shows, such as a later attempt of a task; by default the first
+    attempt of a task that calls the tool. ``arguments`` go through JSON first, as in a plan.
+    ``steps`` are those that earlier attempts recorded. Files belong in ``workspace``, by default a
+    folder that is removed afterwards; long output goes to its subfolder ``.planfold``. The attempt
+    is asked to stop once ``cancel_when`` is set. ``plan`` is what the context shows of the plan.
+    ``on_event`` sees each report first; what it raises is raised from the tool's call, as when the
+    record is refused. An exception of the executor counts as TaskFailed. Raises TimeoutError after
+    ``timeout`` seconds.
 
     Example:
         import planfold

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import unicodedata
 from typing import Any
 
 import msgspec
 
 from planfold.errors import ConfigurationError
+from planfold.patterns import pattern
 
 NAME_LIMIT = 24  # characters of a server's name
 TOOL_NAME_LIMIT = 64  # characters, as models' vendors want it
@@ -19,8 +17,8 @@ NOTE_LIMIT = 400  # characters of a description or title within a schema
 SCHEMA_LIMIT = 64 * 1024  # bytes of one tool's schema as JSON
 SCHEMA_DEPTH = 40
 
-_NAME = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_NAME = pattern(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
+_NOT_IN_NAMES = pattern(r"[^A-Za-z0-9_-]")
 
 
 class McpServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +81,8 @@ def tool_name(server: str, tool: str) -> str:
     name = f"{server}__{_NOT_IN_NAMES.sub('_', tool)}"
     if name == f"{server}__{tool}" and tool and len(name) <= TOOL_NAME_LIMIT:
         return name
+    import hashlib  # seldom needed
+
     digest = hashlib.sha256(tool.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{name[: TOOL_NAME_LIMIT - 9]}-{digest}"
 
@@ -90,6 +90,8 @@ def tool_name(server: str, tool: str) -> str:
 def plain_text(text: str, limit: int) -> str:
     """``text`` without what a terminal obeys or a reader cannot see (control and format characters,
     private and unassigned ones), at most ``limit`` characters long. Line ends and tabs stay."""
+    import unicodedata  # only servers need it
+
     kept = "".join(
         c for c in text[: 4 * limit] if c in "\n\t" or unicodedata.category(c)[0] != "C"
     ).strip()
@@ -101,6 +103,8 @@ def plain_schema(schema: Any) -> dict[str, Any]:
     not the schema of an object."""
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise ValueError("its schema is not that of an object")
+    import json  # only servers need it
+
     try:
         size = len(json.dumps(schema, ensure_ascii=False, allow_nan=False).encode())
     except (ValueError, RecursionError, TypeError) as fault:

@@ -10,11 +10,12 @@ import msgspec
 
 from planfold.choices import wrong_choice
 from planfold.errors import ConfigurationError
+from planfold.patterns import pattern
 
 NotificationKind = Literal["approval", "question", "paused", "completed", "failed", "cancelled"]
 
-_NAME = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+_NAME = pattern(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
+_FUNCTION = pattern(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 
 
 class Notification(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from planfold.errors import ConfigurationError, Permanent
+from planfold.patterns import pattern
 
 PREFIX = "secret://"
 VARIABLE = "PLANFOLD_SECRET_"  # the environment variable's name, before NAME
@@ -18,7 +19,7 @@ SHORTEST = 6  # characters; a shorter value also occurs by chance in recorded te
 FILE_LIMIT = 64 * 1024  # bytes
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_REFERENCE = re.compile(rf"{PREFIX}({_NAME})")
+_REFERENCE = pattern(rf"{PREFIX}({_NAME})")
 
 
 class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -141,7 +141,7 @@ async def _candidates(
 
 
 def _without_origins(chosen: list[StreamRow], forks: Forks, done: Archived) -> list[StreamRow]:
-    """Without those that a fork continues which is not among them."""
+    """The streams without those that a remaining fork continues."""
     leaving, found = {row.aggregate_id for row in chosen}, []
     for row in chosen:
         if reason := forks.hindrance(row.aggregate_id, leaving):

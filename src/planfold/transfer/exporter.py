@@ -93,7 +93,8 @@ class _Counter:
         self._left_out = False
 
     def exported(self, row: Row) -> bool:
-        """Whether it is not of a credential, whose secret another database must not accept."""
+        """Whether a stream is exported. Credentials are not, because another database must not
+        accept their secrets."""
         if isinstance(row, StreamRow):
             self._left_out = row.stream_id == CREDENTIALS
         return not self._left_out

@@ -26,7 +26,7 @@ class ForkPoint(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, first: EventRow) -> ForkPoint | None:
-        """None where this is not the first event of a fork."""
+        """The fork point of a first event; None if the event begins no fork."""
         if first.event_type != "PlanForked":
             return None
         with suppress(msgspec.MsgspecError, RecursionError):
@@ -56,7 +56,7 @@ class Forks:
 
     @classmethod
     async def find(cls, store: EventStore, stream_id: str) -> Forks:
-        """Those of one kind: all heads are read once."""
+        """The forks of streams of one kind; this reads all heads once."""
         found, after_id = cls(), ""
         while True:
             page = await store.transfer.unchanged_since(
@@ -80,6 +80,6 @@ class Forks:
         return f"its fork {min(staying)} and {len(staying) - 1:,} more stay"
 
     def leave(self, row: StreamRow) -> None:
-        """A stream has left the store."""
+        """Note that a stream has left the store."""
         for origin in origins_in(row.head):
             self._of.get(origin, set()).discard(row.aggregate_id)

@@ -162,8 +162,8 @@ class _Check:
                     self._points[section.stream.aggregate_id] = point
 
     async def _check_origins(self) -> None:
-        """A fork is not imported where what it continues is neither in the file nor in the store:
-        it could not be read."""
+        """Refuse a fork whose origin is neither in the file nor in the store, because it could not
+        be read."""
         needed = [name for name in self._needed if hash(name) not in self._seen]
         for names in _batches(iter(needed), STREAMS_AT_ONCE):
             here = await self._store.transfer.versions(names)

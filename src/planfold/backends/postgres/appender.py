@@ -50,8 +50,8 @@ class Appender:
             await self._session.close()
 
     async def commit(self, batch: Sequence[PendingAppend]) -> Sequence[int | PlanfoldError]:
-        """One transaction for all; if it fails as a whole, one for each, so that a bad one cannot
-        take the others with it."""
+        """Commit all decisions in one transaction. If that fails, commit each in its own, so that a
+        bad one does not fail the others."""
         try:
             return await self._send(batch)
         except GaveUp as fault:
@@ -62,7 +62,7 @@ class Appender:
         return [result for decision in batch for result in await self.commit([decision])]
 
     async def _send(self, batch: Sequence[PendingAppend]) -> Sequence[int | PlanfoldError]:
-        """Send it until there is an answer.
+        """Send the batch until there is an answer.
 
         Raises:
             GaveUp: there was none.
@@ -109,11 +109,11 @@ class Appender:
     async def _call(
         self, session: ServerConnection, name: str, given: Sequence[Any]
     ) -> Sequence[Any]:
-        """What a function of the database answers, without the time at its end."""
+        """Call a function of the database; returns its answer without the time at the end."""
         asked = elapsed()
         (row,) = await session.rows(name, *given, timeout=ANSWER_S)
         answer: Sequence[Any]
-        *answer, at = row[0]
+        *answer, at = row if len(row) > 1 else row[0]
         if self._clock is None:
             self._heard.heard(at, asked)
         return answer

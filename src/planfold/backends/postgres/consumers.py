@@ -16,8 +16,8 @@ MEMBER_S = 30.0
 
 
 class PostgresConsumers:
-    """See :class:`planfold.eventstore.port.Consumers`. What takes several statements is done
-    under a lock on the consumer's name, and may be done twice."""
+    """See :class:`planfold.eventstore.port.Consumers`. Operations of several statements run under a
+    lock on the consumer's name, and may safely run twice."""
 
     def __init__(self, readers: Readers, store_id: str, clock: Callable[[], float] | None) -> None:
         self._readers = readers

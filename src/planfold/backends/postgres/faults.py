@@ -36,27 +36,25 @@ _LOST = (
 
 
 def is_lost(fault: BaseException) -> bool:
-    """Whether the connection is gone or of no use any more; what was asked may have been done.
-
-    Never true of an error that says that the request itself was at fault.
-    """
+    """Whether the connection is lost or unusable; the statement may have been executed. Never true
+    for errors in the statement itself."""
     # Of asyncpg's own errors those that are ValueErrors are about what it was given.
     return isinstance(fault, _LOST) and not isinstance(fault, ValueError)
 
 
 def is_of_replica(fault: BaseException) -> bool:
-    """Whether this connection cannot write but a new one may: after a failover the address leads
-    to another server."""
+    """Whether the server is a read-only replica, and a new connection may reach another one: after
+    a failover the address leads to the new primary."""
     return isinstance(fault, asyncpg.ReadOnlySQLTransactionError)
 
 
 def is_passing(fault: BaseException) -> bool:
-    """Whether nothing was done, and doing the same again at once may succeed."""
+    """Whether nothing was executed, and a retry at once may succeed."""
     return isinstance(fault, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError))
 
 
 def translate(fault: BaseException, address: Address) -> PlanfoldError:
-    """The error to raise instead of ``fault``."""
+    """The planfold error to raise instead of ``fault``."""
     if isinstance(fault, PlanfoldError):
         return fault
     if isinstance(fault, asyncpg.PostgresError):

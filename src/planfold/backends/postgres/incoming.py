@@ -48,7 +48,7 @@ _TaskRows = dict[tuple[str, int, int], Any]
 async def _old_tasks(
     session: ServerConnection, streams: Sequence[Incoming], now: float
 ) -> _TaskRows:
-    """Take the rows of the queue away."""
+    """Delete the queue rows of these streams, and return what has to be kept of them."""
     if not streams:
         return {}
     old: _TaskRows = {}

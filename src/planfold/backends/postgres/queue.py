@@ -121,8 +121,8 @@ class PostgresQueue:
             raise
 
     async def _grant(self, name: str, asked: Sequence[Any], limited: Sequence[Any]) -> list[Lease]:
-        """By this statement; where tasks under limits are among those that it may take, by another
-        one with the arguments ``limited``."""
+        """Claim with this statement. If tasks under limits are among those that it may take, claim
+        with the statement for limits and the arguments ``limited``."""
 
         async def ask(session: ServerConnection) -> Iterable[Iterable[Any]]:
             rows = await session.rows(name, *asked, timeout=STATEMENT_S)
@@ -188,7 +188,7 @@ class PostgresQueue:
         return bool(rows <= SMALL)
 
     async def _come_to_light(self, owner: str) -> list[Lease]:
-        """Tasks of an earlier claim whose answer was lost: they do not run yet."""
+        """Tasks of an earlier claim whose answer was lost; they do not run yet."""
         if not self._doubtful:
             return []
         now = time.monotonic()
@@ -256,12 +256,12 @@ class PostgresQueue:
 
 
 def _claimed(rows: Iterable[Iterable[Any]]) -> list[Lease]:
-    """In the order of the line: by priority, turn and id."""
+    """The claimed tasks by priority, turn and id."""
     return [_lease(*row[3:]) for row in sorted(map(tuple, rows))]
 
 
 def _leases(rows: Iterable[DatabaseRow]) -> list[Lease]:
-    """In the order in which they entered the queue."""
+    """The leases by the order in which their tasks entered the queue."""
     return [_lease(*row[3:]) for row in sorted(map(tuple, rows), key=lambda row: row[2])]
 
 

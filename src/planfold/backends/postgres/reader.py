@@ -68,7 +68,7 @@ class Readers:
         return await self.run(ask)
 
     async def fetch(self, name: str, *arguments: Any) -> Sequence[Mapping[str, Any]]:
-        """As :meth:`rows`, for those who want columns by name."""
+        """As :meth:`rows`, with columns by name."""
         return cast("list[Mapping[str, Any]]", await self.rows(name, *arguments))
 
     async def row(self, name: str, *arguments: Any) -> DatabaseRow | None:

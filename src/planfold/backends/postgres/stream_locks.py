@@ -1,4 +1,5 @@
-"""``StreamLocks``: processes that decide on one stream take turns, by an advisory lock."""
+"""``StreamLocks``: processes that decide on the same stream take turns, by an advisory lock of the
+server."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ HOLD_S: Final = 2.0  # no decision takes longer; a lock that is not released end
 
 
 class StreamLocks:
-    """A process holds one at a time, over a connection for reading. None through a pooler in
-    transaction mode, where a lock could not outlive its statement."""
+    """A process holds one lock at a time, on a connection for reading. Behind a pooler in
+    transaction mode there are none, because a lock would end with its statement."""
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
@@ -73,7 +74,7 @@ class StreamLocks:
             self._pooled = not released
 
         try:
-            with suppress(Exception):  # nothing depends on it
+            with suppress(Exception):  # the lock only avoids conflicts
                 async with self._one:
                     await self._readers.run(hold, again=False)
         finally:

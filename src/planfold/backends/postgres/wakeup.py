@@ -106,7 +106,8 @@ class WakeupSender:
         self._sending: asyncio.Task[None] | None = None
 
     def tell(self, streams: Mapping[str, int] | None, *, work: bool) -> None:
-        """``streams`` are new versions; None: all may have changed."""
+        """Notify other processes of these ``streams`` and their new versions; None: all may have
+        changed."""
         if streams is None:
             self._streams = None
         elif self._streams is not None:
@@ -116,7 +117,7 @@ class WakeupSender:
             self._sending = asyncio.create_task(self._send())
 
     async def close(self) -> None:
-        """Send what is still to be sent."""
+        """Send the remaining messages, then close."""
         if self._sending is not None:
             await self._sending
 
@@ -134,7 +135,7 @@ class WakeupSender:
 
 
 class Listener:
-    """A connection that listens, and comes back when it is lost."""
+    """A connection that listens, and is opened again when it is lost."""
 
     def __init__(
         self, connect: Connect, hear: Callable[[str], None], listening: Callable[[], None]
@@ -222,7 +223,7 @@ class OtherProcesses:
         self.notifier.tell(streams, work=work)
 
     def moved(self) -> None:
-        """Streams were archived or imported: what any process has cached of them is old."""
+        """Streams were archived or imported: the caches of all processes are outdated."""
         self._generations.rise_all()
         self._wakeup.notify()
         self.notifier.tell(None, work=True)
@@ -266,7 +267,7 @@ class OtherProcesses:
             self._wakeup.notify(*message.streams, *_work(message.work))
 
     def _heed(self, streams: Mapping[str, int]) -> list[str]:
-        """Raise the generation of those that have grown; returns them."""
+        """Raise the generation of the streams that have grown; returns them."""
         grown = [id_ for id_, version in streams.items() if self._is_news(id_, version)]
         for aggregate_id in grown:
             self._generations.rise(aggregate_id)
@@ -297,7 +298,7 @@ class OtherProcesses:
                     await self._look_now.wait()
 
     async def _look(self) -> bool:
-        """Look for what others have written; whether there was something that was not known."""
+        """Look for writes of other processes; returns whether any were new."""
         (row,) = await self._fetch("snapshot_of_now")
         if row["snapshot"] == self._snapshot:
             return False

@@ -44,7 +44,7 @@ class PostgresWriter:
         self._sent: dict[PendingAppend, None] = {}  # and not answered
 
     def submit(self, decision: PendingAppend) -> None:
-        """Write it in the next transaction."""
+        """Write this decision in the next transaction."""
         self._waiting.append(decision)
         begins = len(self._idle) == CONNECTIONS
         if begins or (self._idle and len(self._waiting) >= FULL):
@@ -54,7 +54,7 @@ class PostgresWriter:
             task.add_done_callback(self._committing.discard)
 
     async def settle(self, within: float) -> None:
-        """Wait until what was submitted so far is answered, at most ``within`` seconds."""
+        """Wait until all decisions submitted so far are answered, at most ``within`` seconds."""
         submitted = [decision.future for decision in (*self._sent, *self._waiting)]
         if submitted:
             await asyncio.wait(submitted, timeout=within)
@@ -72,7 +72,7 @@ class PostgresWriter:
         try:
             while self._waiting:
                 if self._sent and len(self._waiting) < FULL:
-                    break  # the other connection takes it
+                    break  # the other connection sends them
                 batch = self._next_batch()
                 if not batch:
                     break
@@ -112,8 +112,8 @@ class PostgresWriter:
             decision.answer(Transient(f"it is not known whether it was written: {fault!r}"))
 
     def _next_batch(self) -> list[PendingAppend]:
-        """What waits, up to the first that depends on one before it: so positions of a stream, and
-        of commands with one id, rise in the order of submission."""
+        """The next waiting decisions, up to the first that depends on one before it. So positions
+        of a stream, and of commands with one id, rise in the order of submission."""
         waiting = self._waiting
         if len(waiting) == 1 and not self._sent:
             self._waiting = []

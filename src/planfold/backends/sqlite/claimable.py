@@ -26,8 +26,8 @@ ONE = SUSPECT_CRASHES - 1  # crashes of a free row that is not a suspect yet
 
 
 class Claimable:
-    """For the arguments of :meth:`TaskQueue.claim`. ``lost`` are owners that are not known to
-    live: their rows are open once the leases have run out by ``now``."""
+    """Rows for the arguments of :meth:`TaskQueue.claim`. ``lost`` are owners that may be dead:
+    their rows can be claimed once the leases have run out by ``now``."""
 
     def __init__(
         self,
@@ -54,7 +54,8 @@ class Claimable:
         self._lanes: list[tuple[str, str, str]] = []
 
     def exist(self, rows: Rows, places: LimitPlaces) -> bool:
-        """Whether there are any, suspects or not; asked before :meth:`ids`, without a lock."""
+        """Whether there are claimable rows, suspects or not. It is asked without a lock, before
+        :meth:`ids`."""
         about = (self._barred, self._aggregate_id, ANY)
         self._lanes = [lane for lane in rows("lanes", ()) if self._serves(*lane[:2])]
         free = any(
@@ -63,13 +64,13 @@ class Claimable:
         return free or bool(self._taken(rows, places, 1, 0, ANY))
 
     def places(self, rows: Rows) -> LimitPlaces:
-        """How many tasks the limits let start now."""
+        """The limits, with how many tasks may start now under each."""
         return LimitPlaces(rows, self._now, self._lost_owners)
 
     def ids(
         self, rows: Rows, owner: str, limit: int, suspects: Suspects | None
     ) -> tuple[list[int], LimitPlaces]:
-        """The first rows of the line, at most ``limit``; and the limits with the starts of them."""
+        """The first rows in order, at most ``limit``, and the limits with their new starts."""
         places = self.places(rows)
         return self._ids(rows, places, owner, limit, suspects), places
 
@@ -89,7 +90,7 @@ class Claimable:
         return list(islice(taken, limit))
 
     def suspects(self, rows: Rows) -> list[Place]:
-        """The first row that may have killed a worker, if there is one."""
+        """The first row that may have killed a worker, if any."""
         return self._suspects(rows, self.places(rows))
 
     def _suspects(self, rows: Rows, places: LimitPlaces) -> list[Place]:
@@ -99,7 +100,9 @@ class Claimable:
     def _free(self, rows: Rows, places: LimitPlaces, limit: int, crashes: int) -> Iterable[Place]:
         if self._is_small_stream(rows):
             found = self._open(rows, places, "free_of_stream", limit, crashes)
-            if any(limits for *_, limits in found):  # they may not have places for all of them
+            if any(
+                limits for *_, limits in found
+            ):  # the limits may not have places for all of them
                 found = self._open(rows, places, "free_of_stream", SMALL, crashes)
             return found
         about = (self._barred, self._aggregate_id, crashes)
@@ -126,7 +129,7 @@ class Claimable:
     def _taken(
         self, rows: Rows, places: LimitPlaces, limit: int, least: int, most: int
     ) -> Sequence[Place]:
-        """Those whose owner has died or lost them, with so many crashes before."""
+        """Rows whose owner died or lost them, with so many crashes before."""
         if self._lost is None:
             return []
         return self._open(rows, places, "lost", limit, *self._lost, least, most)

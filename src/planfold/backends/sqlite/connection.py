@@ -32,8 +32,9 @@ SMALL_CACHE = 10  # pages
 PAGE_BYTES = 2048  # of a new file: a commit changes a few bytes on each of about seven pages
 
 
-def connect(path: str, *, create: bool = True) -> apsw.Connection:
+def connect(path: str, *, create: bool = True, one_thread: bool = False) -> apsw.Connection:
     """A connection with planfold's pragmas; the schema is brought up to date by :func:`migrate`.
+    ``one_thread``: no other thread ever uses it, so that SQLite needs no lock for each value.
 
     Raises:
         ConfigurationError: the path cannot be opened, is not planfold's, or is too new.
@@ -45,6 +46,7 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         except (OSError, ValueError) as fault:
             raise ConfigurationError(f"cannot create the folder of {path!a}: {fault}") from None
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    flags |= apsw.SQLITE_OPEN_NOMUTEX if one_thread else 0
     with translated(path):
         try:
             connection = apsw.Connection(path, flags=flags)
@@ -123,7 +125,7 @@ def migrate(connection: apsw.Connection, path: str) -> int:
 
 @functools.cache
 def migrations() -> list[tuple[str, str]]:
-    """Name and SQL of every step, in order."""
+    """Name and SQL of every schema step, in order."""
     return load_steps(__file__)
 
 
@@ -176,6 +178,6 @@ def translate(fault: apsw.Error | UnicodeDecodeError, path: str) -> PlanfoldErro
         case apsw.ConstraintError() | apsw.SQLError() | apsw.MismatchError():
             return CorruptLog(f"{path} contains data that planfold did not write ({fault})")
         case apsw.TooBigError():
-            return Permanent(f"{path}: {fault}; SQLite takes no single value of this size")
+            return Permanent(f"{path}: {fault}; this value is too large for SQLite")
         case _:
             return Transient(f"{path}: {fault}")

@@ -22,7 +22,8 @@ def workers_folder(path: str) -> Path | None:
 
 
 class Liveness:
-    """``folder`` None (a database in memory): every owner is in this process."""
+    """Knows which owners live. ``folder`` None (a database in memory): every owner is in this
+    process."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -30,8 +31,8 @@ class Liveness:
         _INSTANCES.add(self)
 
     def enter(self, owner: str) -> None:
-        """Say that ``owner`` is alive until :meth:`leave` or the end of this process. Does
-        nothing when it was said before."""
+        """Mark ``owner`` as alive until :meth:`leave` or the end of this process. Calling it again
+        does nothing."""
         if owner in self._held:
             return
         if self._folder is None:
@@ -42,8 +43,8 @@ class Liveness:
 
     @staticmethod
     def _locked_file(folder: Path, owner: str) -> int:
-        """The file gets its name once it is locked: under that name, without a lock, it would say
-        that its owner is dead."""
+        """Create the file, lock it, and only then give it its name: an unlocked file with this name
+        would mean that its owner is dead."""
         unnamed = folder / f".{owner}"
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         folder.mkdir(exist_ok=True)
@@ -106,8 +107,8 @@ class Liveness:
                 (self._folder / owner).unlink(missing_ok=True)
 
     def disown(self) -> None:
-        """Give the locks up in a forked child: a lock lives until the last copy of its descriptor
-        is closed, so a child that outlives the worker would keep its tasks for ever."""
+        """Release the locks in a forked child. A lock lives until the last copy of its descriptor
+        is closed, so a child that outlives the worker would otherwise keep its tasks for ever."""
         held, self._held = self._held, {}
         for descriptor in held.values():
             if descriptor is not None:

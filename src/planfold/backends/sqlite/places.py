@@ -23,8 +23,8 @@ Rows = Callable[[str, Sequence[Any]], Iterable[tuple[Any, ...]]]
 
 
 class LimitPlaces:
-    """The limits at the time ``now``. ``lost`` are owners that are not known to live: what they
-    hold counts until its lease has run out. A limit is looked up when a task asks for it."""
+    """The limits at the time ``now``, each read when a task first needs it. Tasks of ``lost``
+    owners, which may be dead, count until their leases have run out."""
 
     def __init__(self, rows: Rows, now: float, lost: Sequence[str] = ()) -> None:
         self._rows = rows
@@ -42,7 +42,7 @@ class LimitPlaces:
         return bool(limits) and any(self._places(name) < 1 for name in split(limits))
 
     def take(self, limits: str) -> bool:
-        """Take a place of each of these limits, or return False."""
+        """Take a place under each of these limits, or return False."""
         if not limits:
             return True
         if self.closed(limits):
@@ -53,7 +53,7 @@ class LimitPlaces:
         return True
 
     def record(self, connection: apsw.Connection) -> None:
-        """Record the starts of what was taken, in the transaction that leases it."""
+        """Record the starts that were taken, in the transaction that leases the tasks."""
         for name in self.set_back:
             connection.execute(SQL["starts_in_the_future"], (name, self._now))
         for name, count in self._taken.items():
@@ -67,7 +67,7 @@ class LimitPlaces:
 
     @property
     def shut(self) -> list[str]:
-        """The limits that tasks asked for and that have no place left."""
+        """The limits that were asked for and have no place left."""
         return [name for name, left in self._left.items() if left < 1]
 
     def states(self) -> dict[str, LimitState]:

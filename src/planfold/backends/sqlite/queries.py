@@ -33,7 +33,7 @@ class ReadConnection:
 
     @contextmanager
     def each(self, name: str, bindings: Sequence[Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
-        """The rows of a named query one by one, for a block that reads no others in between."""
+        """Iterate over the rows of a named query, inside a block that reads nothing else."""
         cursor = self.connection.cursor()
         try:
             with translated(self.path):

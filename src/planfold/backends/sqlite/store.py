@@ -89,7 +89,7 @@ class SqliteStore:
         try:
             migrate(connection, path)
             in_memory = path == MEMORY
-            reader = connection if in_memory else connect(path, create=False)
+            reader = connection if in_memory else connect(path, create=False, one_thread=True)
             writer = SqliteWriter(connection, path, threads=not in_memory)
             return cls(codec, ReadConnection(reader, path, clock), writer)
         except BaseException:

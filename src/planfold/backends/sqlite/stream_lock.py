@@ -1,5 +1,5 @@
-"""``StreamLock``: processes that decide on one stream take turns, by a lock on the folder in which
-workers keep their files."""
+"""``StreamLock``: processes that decide on one stream take turns, by a lock on the folder of the
+workers' files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LOOK_S: Final = 0.001
 
 
 class StreamLock:
-    """One for all streams of a database, of which one process writes at a time anyway. ``folder``
-    None (a database in memory): there is no other process."""
+    """One lock for all streams of a database, because one process writes to the file at a time
+    anyway. ``folder`` None (a database in memory): there is no other process."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder

@@ -120,13 +120,15 @@ class SqliteTransfer:
         return reasons
 
     def _tell(self) -> None:
-        """What this process has cached of these streams is old, as if another had written."""
+        """Mark the cached state of these streams as outdated, as if another process had written to
+        them."""
         self._writer.generation += 1
         self._wakeup.notify()
 
 
 def _all_or_nothing(work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T]:
-    """Other work is committed with this one, so a refusal must leave nothing behind."""
+    """Undo a refused operation completely, because other work is committed in the same
+    transaction."""
 
     def guarded(connection: apsw.Connection) -> T:
         connection.execute("SAVEPOINT work")
@@ -201,7 +203,7 @@ def _write(connection: apsw.Connection, incoming: Incoming, now: float, turns: T
 
 
 def _old_tasks(connection: apsw.Connection, aggregate_id: str, now: float) -> _StreamTaskRows:
-    """Take the rows of the queue away."""
+    """Delete the queue rows of a stream, and return what has to be kept of them."""
     old: _StreamTaskRows = {}
     for task_id, attempt, expires, *held in connection.execute(SQL["held_tasks"], (aggregate_id,)):
         if expires is not None and expires > now:
@@ -274,7 +276,8 @@ def _archive(
 
 
 def refusal_to_begin(connection: apsw.Connection, aggregate_id: str) -> PlanfoldError | None:
-    """Why a stream that is not there may not begin: it was archived."""
+    """The error for a stream that does not exist and may not begin, because it was archived; else
+    None."""
     row = connection.execute(SQL["tombstones"], (_json([aggregate_id]),)).fetchone()
     return archived(Tombstone(*row)) if row else None
 

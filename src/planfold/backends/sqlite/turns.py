@@ -1,11 +1,9 @@
-"""Rows that enter the task queue, and the turns they get in it.
+"""Turns: the order of rows in the task queue.
 
-Claims take free rows by turn. The rows of a stream have turns one after the other; those of a
-stream that comes later begin at the first turn that is still free, where the others are now. So
-every round of turns has one row of each stream. Where no row is free, a stream begins at the
-position of its events: turns never rise faster than positions, so all that was granted before
-is below.
-See docs/decisions/0022.
+Claims take free rows by turn. The rows of a stream have consecutive turns, which begin at the first
+turn that is still free; so every round of turns has one row of each stream. If no row is free, a
+stream begins at the position of its events. Turns never rise faster than positions, so all earlier
+turns are below. See docs/decisions/0022.
 """
 
 from __future__ import annotations
@@ -43,8 +41,8 @@ class Turns:
         self._first.clear()
 
     def first(self, lane: LaneKey) -> int:
-        """The first turn that is free in this lane; where there is none, in any lane of this
-        priority; where there is none either, the position of the next event."""
+        """The first free turn in this lane. If the lane has none, the first in any lane of this
+        priority; if there is none either, the position of the next event."""
         self._look_for_foreign_writes()
         turn = self._first.get(lane)
         if turn is None:
@@ -112,7 +110,7 @@ class Changes:
         self._steps[-1][1].append(row)
 
     def last_turn(self, turns: Turns) -> int:
-        """Give turns to the rows without an owner (``free``); returns the last one."""
+        """Give turns to the rows without an owner (``free``); returns the last turn."""
         count = len(self.free)
         last = turns.take(self._aggregate_id, self._lanes, count, begins=self._begins)
         for turn, row in enumerate(self.free, last - count + 1):
@@ -120,7 +118,7 @@ class Changes:
         return last
 
     def make(self, connection: apsw.Connection, now: float) -> None:
-        """Write them."""
+        """Write the changes."""
         for row in self._leased:
             row[8:] = (self._owner, now + LEASE_S, now)  # in place of the turn; perhaps again
         for name, rows in self._steps:

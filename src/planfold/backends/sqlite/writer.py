@@ -53,8 +53,8 @@ class SqliteWriter:
         work: Callable[[apsw.Connection], T],
         over: Callable[[], None] | None = None,
     ) -> asyncio.Future[T]:
-        """Run ``work`` in the next transaction; the future is done once it is durable. ``over``
-        is called then, or when it has failed."""
+        """Run ``work`` in the next transaction. The future is done once it is durable; ``over`` is
+        called then, or when it has failed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._closed:
@@ -65,14 +65,14 @@ class SqliteWriter:
         return future
 
     def saw_foreign_write(self) -> bool:
-        """Whether another process has committed since the last look; cheap enough to poll."""
+        """Whether another process has committed since the last call. It is cheap enough to poll."""
         self.look_for_foreign_writes()
         # A transaction of our own may have noticed it first.
         before, self._reported = self._reported, self.generation
         return self.generation != before
 
     def look_for_foreign_writes(self) -> None:
-        """Bring ``generation`` up to date, unless the next commit is about to do so."""
+        """Update ``generation``, unless the next commit is about to do so."""
         if not self._committing:
             with suppress(apsw.Error):  # it is only a hint
                 self._look_for_foreign_writes()
@@ -96,7 +96,7 @@ class SqliteWriter:
             self._scheduled = loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Commit what waits now, unless a commit is running, which then includes it."""
+        """Commit the waiting work now, unless a commit is running, which then includes it."""
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
@@ -162,8 +162,8 @@ class SqliteWriter:
             self._connection.set_busy_timeout(BUSY_MS)
 
     def _commit(self, works: list[Work]) -> list[Any]:
-        """One transaction for all; if it fails as a whole, one for each, so that a bad one
-        cannot take the others with it. Raises BusyError when the lock was not to be had."""
+        """Commit all work in one transaction. If that fails, commit each piece in its own, so that
+        a bad one does not fail the others. Raises BusyError if the lock could not be had."""
         try:
             return self._transaction(works)
         except apsw.BusyError:

@@ -35,8 +35,8 @@ def open_command(
 ) -> int:
     """Open the page, or the page of one plan, in a browser that is then signed in.
 
-    Starts the service where none runs for this database; it then runs until it is stopped. Without
-    a browser the address is printed. It signs one browser in, within 60 s.
+    If no service runs for this database, it starts one, which also runs tasks, until it is
+    stopped. Without a browser the address is printed. It signs one browser in, within 60 s.
 
     \b
     planfold open

@@ -139,7 +139,7 @@ def complete_command(
 
 @command("undo")
 @click.argument("plan_id", metavar="ID")
-@click.option("--yes", is_flag=True, help="Do not ask before.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_after
 def undo_command(plan_id: str, yes: bool, as_json: bool, db: str | None) -> int:
     """Undo what a plan did that has ended: its completed tasks that have an undo, the last first.
@@ -178,7 +178,7 @@ def undo_command(plan_id: str, yes: bool, as_json: bool, db: str | None) -> int:
 @command("tag")
 @click.argument("plan_id", metavar="ID")
 @click.option("--add", multiple=True, metavar="TAG", help="A tag to add; may be repeated.")
-@click.option("--remove", multiple=True, metavar="TAG", help="One to remove; may be repeated.")
+@click.option("--remove", multiple=True, metavar="TAG", help="A tag to remove; may be repeated.")
 @json_after
 def tag_command(
     plan_id: str, add: tuple[str, ...], remove: tuple[str, ...], as_json: bool, db: str | None

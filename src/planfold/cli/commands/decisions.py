@@ -186,7 +186,7 @@ def approve_command(
 
 async def _approve_each(app: PlanForking, chosen: Filter) -> int:
     from planfold.cli.access import APPROVED, person
-    from planfold.cli.report import tasks_to_approve
+    from planfold.cli.approval_text import tasks_to_approve
 
     plans = await chosen.plans(app, APPROVED)
     ids = [plan.aggregate_id for plan in plans]
@@ -253,7 +253,7 @@ def cancel_command(
     planfold cancel plan-3f9a --task deploy --subtree
     """
     from planfold.cli.access import ENDED, only_plan, plans_at, run_async
-    from planfold.cli.cancellation import settled
+    from planfold.cli.cancellation import still_running
 
     if subtree and task is None:
         raise click.UsageError("--subtree needs --task")
@@ -267,7 +267,7 @@ def cancel_command(
             if said := await _cancelled_already(app, found, task):
                 return await tell(app, found, said, as_json=as_json, db=db)
             await app.cancel(found, task, subtree=subtree, reason=reason)
-            left = await settled(app, found)
+            left = await still_running(app, found)
             said = f"Asked to stop; still running: {', '.join(left)}" if left else "Cancelled"
             await tell(app, found, said, as_json=as_json, db=db)
             return FAILED if left else COMPLETED

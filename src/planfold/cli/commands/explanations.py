@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @command("why")
 @plan_argument
 @click.argument("task", required=False)
-@click.option("--history", is_flag=True, help="Read a log of more than 5,000 events, too.")
+@click.option("--history", is_flag=True, help="Also read a log of more than 5,000 events.")
 @json_option("the explanation")
 def why_command(
     plan_id: str | None, task: str | None, history: bool, as_json: bool, db: str | None
@@ -68,7 +68,7 @@ def why_command(
 @click.option(
     "--by", type=click.Choice(["kind", "tool", "route", "title"]), help="A line for each of these."
 )
-@click.option("--rebuild", is_flag=True, help="Count again what was counted and saved before.")
+@click.option("--rebuild", is_flag=True, help="Count everything again.")
 @json_option("the figures")
 def stats_command(
     plan_id: str | None,
@@ -164,7 +164,7 @@ def _print_statistics(
     multiple=True,
     metavar="ROUTE=N",
     type=Assignment(int),
-    help="At most N tasks of a route at once; may be given several times.",
+    help="At most N tasks of a route at once; may be repeated.",
 )
 @click.option(
     "--answer",
@@ -172,7 +172,7 @@ def _print_statistics(
     multiple=True,
     metavar="TASK=SECONDS",
     type=Assignment(float),
-    help="A question is answered after so many seconds; may be given several times.",
+    help="A question is answered after so many seconds; may be repeated.",
 )
 @json_option("the makespans")
 def whatif_command(

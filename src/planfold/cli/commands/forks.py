@@ -49,7 +49,7 @@ keep_answers_option = click.option(
     "--keep-answers", is_flag=True, help="Give later questions the answers that they got."
 )
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Say what would run and happen again; write nothing."
+    "--dry-run", is_flag=True, help="Show what would run again; write nothing."
 )
 
 
@@ -66,7 +66,7 @@ dry_run_option = click.option(
     multiple=True,
     metavar="TASK.FIELD=VALUE",
     type=Given(),
-    help="An argument of a task, its description or timeout; may be given several times.",
+    help="Change an argument of a task, its description or timeout; may be repeated.",
 )
 @click.option(
     "--answer",
@@ -74,7 +74,7 @@ dry_run_option = click.option(
     multiple=True,
     metavar="TASK=TEXT",
     type=Given(),
-    help="Another answer, or one to a question to come; may be given several times.",
+    help="Change an answer, or answer a future question; may be repeated.",
 )
 @keep_answers_option
 @repeat_option

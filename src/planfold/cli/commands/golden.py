@@ -12,7 +12,7 @@ from planfold.cli.output_file import STANDARD, output_file
 @command("golden")
 @click.argument("plan_id", metavar="ID")
 @click.option("--to", metavar="FILE", default=STANDARD, help="The file; else to the output.")
-@click.option("--redact", is_flag=True, help="Exchange texts, results and other contents.")
+@click.option("--redact", is_flag=True, help="Replace texts, results and other contents.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def golden_command(plan_id: str, to: str, redact: bool, force: bool, db: str | None) -> int:
     """Write a plan as an offline test: its events, with the answers and results in them.

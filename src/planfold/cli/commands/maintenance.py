@@ -63,9 +63,7 @@ def _parameters_of(source: str, tools: tuple[str, ...], db: str | None) -> dict[
 
 
 @command("doctor")
-@click.option(
-    "--repair", "repairs", is_flag=True, help="Put right what can be derived from the log."
-)
+@click.option("--repair", "repairs", is_flag=True, help="Rebuild what can be derived from the log.")
 @tools_option
 @json_option("what was found")
 def doctor_command(repairs: bool, tools: tuple[str, ...], as_json: bool, db: str | None) -> int:

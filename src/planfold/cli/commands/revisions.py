@@ -121,7 +121,7 @@ def _reviewed(
 
 
 def _show(diff: PlanDiff) -> None:
-    from planfold.cli.report import change_lines
+    from planfold.cli.approval_text import change_lines
     from planfold.cli.terminal import Paper
 
     paper = Paper()

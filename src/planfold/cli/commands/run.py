@@ -8,14 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from planfold.cli.beginning import (
-    Beside,
-    parallel_option,
-    pause_option,
-    priority_option,
-    project_option,
-    tag_option,
-)
 from planfold.cli.exits import COMPLETED
 from planfold.cli.json_log import log_json_option
 from planfold.cli.options import (
@@ -25,6 +17,14 @@ from planfold.cli.options import (
     plan_argument,
     set_option,
     tools_option,
+)
+from planfold.cli.plan_options import (
+    PlanOptions,
+    parallel_option,
+    pause_option,
+    priority_option,
+    project_option,
+    tag_option,
 )
 from planfold.cli.streams import say
 
@@ -51,7 +51,13 @@ def _checked_id(_: click.Context, __: click.Parameter, value: str | None) -> str
 @set_option
 @click.option("--yes", "-y", is_flag=True, help="Approve the plan without asking.")
 @click.option("--detach", is_flag=True, help="Only record it; workers or `resume` run it.")
-@click.option("--id", "plan_id", metavar="ID", callback=_checked_id, help="Submit once only.")
+@click.option(
+    "--id",
+    "plan_id",
+    metavar="ID",
+    callback=_checked_id,
+    help="The plan's id: a second run with it submits nothing.",
+)
 @model_option
 @click.option("--as-written", is_flag=True, help="With a model: use it to run tasks, not to plan.")
 @click.option(
@@ -101,7 +107,7 @@ def run_command(
     """
     from planfold.cli.access import run_async, server_given, settings_for
 
-    beside = Beside(priority, project, pause_before, tags)
+    options = PlanOptions(priority, project, pause_before, tags)
     if (server := server_given(db)) is not None:
         from planfold.cli.remote_run import RemoteRun
 
@@ -110,14 +116,14 @@ def run_command(
                 "the service has its own models, budgets and tools: leave out --model, "
                 "--as-written, --budget and --tools"
             )
-        wanted = RemoteRun(server, plan_id, max_parallel, beside, params)
+        wanted = RemoteRun(server, plan_id, max_parallel, options, params)
         return run_async(wanted.run(source, yes=yes, detach=detach, as_json=as_json))
     settings = settings_for(db, max_parallel=max_parallel, model=model)
     if budget:
         from planfold.cli.commands.models import read_budget
 
         settings = _with(settings, budget=read_budget(budget))
-    about = _RunSource(source, params, settings, as_written, beside)
+    about = _RunSource(source, params, settings, as_written, options)
     return run_async(_run(about, yes, detach, plan_id, tools, as_json=as_json, db=db))
 
 
@@ -128,7 +134,7 @@ class _RunSource(NamedTuple):
     params: dict[str, str]
     settings: Settings
     as_written: bool
-    beside: Beside
+    options: PlanOptions
 
 
 async def _run(
@@ -146,7 +152,7 @@ async def _run(
     from planfold.app import new_plan_id, open_app
     from planfold.assembly import assembled
     from planfold.cli.access import let_tools_be_found, person
-    from planfold.cli.notifying import targets
+    from planfold.cli.notification_targets import targets
     from planfold.planner.tasks import PlanStatus
 
     since, settings = time.time(), wanted.settings
@@ -154,7 +160,7 @@ async def _run(
     plan_id = plan_id or new_plan_id()
     async with AsyncExitStack() as stack:
         executors = await stack.enter_async_context(assembled(settings, tools))
-        begin = wanted.beside.added_to(_begun(wanted, executors, person() if yes else None))
+        begin = wanted.options.applied_to(_begun(wanted, executors, person() if yes else None))
         if begin.config.model and executors.models is not None:
             executors.models(begin.config.model)  # an unknown model is reported now
         targets(settings)  # and so is one of notifications that cannot work

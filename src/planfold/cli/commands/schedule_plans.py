@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from planfold.cli.beginning import parallel_option, priority_option, project_option, tag_option
 from planfold.cli.exits import COMPLETED
 from planfold.cli.options import command, json_option, set_option, tools_option
+from planfold.cli.plan_options import parallel_option, priority_option, project_option, tag_option
 from planfold.cli.schedule_access import print_schedule, with_schedules
 
 if TYPE_CHECKING:
@@ -150,13 +150,15 @@ def _config(settings: Settings, priority: int, project: str | None) -> PlannerCo
 
 @command("edit", "Change the times, the plan or the policies of a schedule.")
 @click.argument("name")
-@click.option("--cron", metavar="CRON", help="Other times.")
-@click.option("--tz", metavar="ZONE", help="Another time zone.")
-@click.option("--plan", "source", metavar="PLAN", help="Another plan, or the same one again.")
+@click.option("--cron", metavar="CRON", help="New times.")
+@click.option("--tz", metavar="ZONE", help="A new time zone.")
+@click.option("--plan", "source", metavar="PLAN", help="A new plan, or the same one again.")
 @_policies(default=False)
 @set_option
 @click.option("--yes", "-y", is_flag=True, help="Approve its plan without asking.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Instead of its tags.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="Replace its tags; may be repeated."
+)
 @tools_option
 @json_option("the schedule")
 def edit_command(
@@ -196,7 +198,7 @@ def edit_command(
     else:
         approver = person() if yes else None
         given |= {"approved_by": approver, "by": person()}
-        view = with_schedules(db, lambda app: app.edit_schedule(name, **given))
+        view = with_schedules(db, lambda app: app.edit_schedule(name, **given), name=name)
     if view is not None:
         print_schedule(view, db, as_json=as_json)
     return COMPLETED

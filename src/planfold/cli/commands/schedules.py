@@ -10,7 +10,7 @@ from planfold.cli.commands.schedule_plans import add_command, edit_command
 from planfold.cli.exits import COMPLETED
 from planfold.cli.json_log import log_json_option
 from planfold.cli.options import DB_HELP, command, json_option, reason_option, tools_option
-from planfold.cli.schedule_access import print_schedule, with_schedules
+from planfold.cli.schedule_access import near_schedule, print_schedule, with_schedules
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def show_command(name: str, as_json: bool, db: str | None) -> int:
     \b
     planfold schedule show nightly
     """
-    print_schedule(with_schedules(db, lambda app: app.schedule(name)), db, as_json=as_json)
+    print_schedule(
+        with_schedules(db, lambda app: app.schedule(name), name=name), db, as_json=as_json
+    )
     return COMPLETED
 
 
@@ -81,7 +83,7 @@ def pause_command(name: str, reason: str, db: str | None) -> int:
     from planfold.cli.access import person
 
     by = person()
-    new = with_schedules(db, lambda app: app.pause_schedule(name, reason=reason, by=by))
+    new = with_schedules(db, lambda app: app.pause_schedule(name, reason=reason, by=by), name=name)
     say(f"Paused: {name}" if new else "It is paused already; nothing changes.")
     return COMPLETED
 
@@ -97,7 +99,7 @@ def unpause_command(name: str, db: str | None) -> int:
     from planfold.cli.access import person
 
     by = person()
-    new = with_schedules(db, lambda app: app.unpause_schedule(name, by=by))
+    new = with_schedules(db, lambda app: app.unpause_schedule(name, by=by), name=name)
     say(f"Unpaused: {name}" if new else "It is not paused; nothing changes.")
     return COMPLETED
 
@@ -114,7 +116,7 @@ def remove_command(name: str, db: str | None) -> int:
     from planfold.cli.terminal import counted
 
     by = person()
-    waiting = with_schedules(db, lambda app: app.schedule(name)).waiting
+    waiting = with_schedules(db, lambda app: app.schedule(name), name=name).waiting
     with_schedules(db, lambda app: app.remove_schedule(name, by=by))
     dropped = f", and {counted(waiting, 'occurrence')} that waited" if waiting else ""
     say(f"Removed: {name}{dropped}")
@@ -157,7 +159,8 @@ def run_command(
         from planfold.cli.runner import TerminalRunner
 
         async with open_app(settings, tools=tools, create=False) as app:
-            plan_id = await app.run_schedule(name, by=person())
+            async with near_schedule(app, name):
+                plan_id = await app.run_schedule(name, by=person())
             if await app.store.head(plan_id) is None:
                 return _waits(await app.schedule(name), as_json=as_json)
             runner = TerminalRunner(app, db=db, as_json=as_json, tools=tools)
@@ -170,9 +173,11 @@ async def _run_at(server: str, name: str, *, detach: bool, as_json: bool) -> int
     from planfold.cli.access import client_of
     from planfold.cli.remote_run import followed
     from planfold.service.remote_plans import RemotePlans
+    from planfold.service.remote_schedules import RemoteSchedules
 
     async with client_of(server) as client:
-        before = await client.schedule(name)
+        async with near_schedule(RemoteSchedules(client), name):
+            before = await client.schedule(name)
         after = await client.run_schedule(name)
         if after.previous == before.previous:
             return _waits(after, as_json=as_json)

@@ -11,13 +11,13 @@ import click
 from planfold.cli.access import command_line
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.json_log import log_json_option
-from planfold.cli.notifying import notifying
+from planfold.cli.notification_targets import notifying
 from planfold.cli.options import DB_HELP, WholeNumber, command, json_option, tools_option
 from planfold.cli.streams import say
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
     from planfold.runtime.settings import Settings
     from planfold.service.credentials import Credentials, Issued
     from planfold.service.server import Binding, Listening
@@ -28,20 +28,31 @@ ALL_SCOPES = ("read", "write", "approve", "admin")
 
 
 @command("serve")
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Default: 127.0.0.1.")
 @click.option(
-    "--port", type=WholeNumber(0, 65_535), default=PORT, metavar="PORT", help=f"Default: {PORT}."
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="Listen at this address. Default: 127.0.0.1.",
+)
+@click.option(
+    "--port",
+    type=WholeNumber(0, 65_535),
+    default=PORT,
+    metavar="PORT",
+    help=f"Listen at this port. Default: {PORT}.",
 )
 @click.option(
     "--public-url",
     "addresses",
     multiple=True,
     metavar="URL",
-    help="Where clients reach it, such as https://plans.example.org; may be given several times.",
+    help="Where clients reach it, such as https://plans.example.org; may be repeated.",
 )
 @click.option("--tls-certificate", metavar="FILE", help="Serve HTTPS with this certificate (PEM).")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate (PEM).")
-@click.option("--behind-proxy", is_flag=True, help="A reverse proxy in front of it does TLS.")
+@click.option(
+    "--behind-proxy", is_flag=True, help="A reverse proxy in front of the service does TLS."
+)
 @click.option("--no-worker", is_flag=True, help="Run no tasks; workers run elsewhere.")
 @click.option(
     "--concurrency",
@@ -100,7 +111,7 @@ async def _serve(
 
     from planfold.app import open_app
     from planfold.cli.access import let_tools_be_found
-    from planfold.cli.session import Stop, at_work
+    from planfold.cli.own_worker import Stop, at_work
     from planfold.service.server import serving
 
     let_tools_be_found(settings, tools)
@@ -181,15 +192,21 @@ def token_command(context: click.Context, db: str | None) -> None:
     multiple=True,
     type=click.Choice(ALL_SCOPES),
     default=["read"],
-    help="What it allows; may be given several times. Default: read.",
+    help="What the token allows; may be repeated. Default: read.",
 )
-@click.option("--days", type=WholeNumber(1, 3_660), default=90, metavar="N", help="Default: 90.")
+@click.option(
+    "--days",
+    type=WholeNumber(1, 3_660),
+    default=90,
+    metavar="N",
+    help="Days until the token ends. Default: 90.",
+)
 @click.option(
     "--project",
     "projects",
     multiple=True,
     metavar="NAME",
-    help="It sees only plans of this project; may be given several times. Default: all.",
+    help="Only plans of this project; may be repeated. Default: all.",
 )
 @json_option("the token")
 def create_command(

@@ -248,7 +248,9 @@ class EndedStatuses(click.ParamType[frozenset[str]]):
 @click.option(
     "--older-than", metavar="AGE", type=Age(), required=True, help="12h, 90d or 2w since the end."
 )
-@click.option("--to", metavar="FOLDER", default=".", help="For the file. Default: this folder.")
+@click.option(
+    "--to", metavar="FOLDER", default=".", help="The file's folder. Default: this folder."
+)
 @click.option(
     "--status",
     metavar="STATUS,...",

@@ -34,15 +34,23 @@ NARROW = 70  # columns
 
 @command("list")
 @click.option("--limit", metavar="N", type=WholeNumber(1), default=50, help="At most N plans (50).")
-@click.option("--after", metavar="ID", help="The next page: what comes after this plan.")
+@click.option("--after", metavar="ID", help="The next page: the plans after this one.")
 @click.option(
-    "--status", "statuses", metavar="STATUS", multiple=True, help="Only these; may be repeated."
+    "--status",
+    "statuses",
+    metavar="STATUS",
+    multiple=True,
+    help="Only plans with this status; may be repeated.",
 )
-@click.option("--title", metavar="TEXT", default="", help="Only plans with this in their title.")
+@click.option(
+    "--title", metavar="TEXT", default="", help="Only plans with this text in their title."
+)
 @click.option("--project", metavar="NAME", help="Only plans of this project.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only plans with this tag.")
-@click.option("--since", metavar="AGE", type=Age(), help="Begun in the last 12h, 90d or 2w.")
-@click.option("--older-than", metavar="AGE", type=Age(), help="Begun before that.")
+@click.option(
+    "--since", metavar="AGE", type=Age(), help="Only plans that began in the last 12h, 90d or 2w."
+)
+@click.option("--older-than", metavar="AGE", type=Age(), help="Only plans that began longer ago.")
 @json_option("the plans")
 def list_command(
     limit: int,
@@ -219,10 +227,11 @@ def watch_command(plan_id: str | None, as_json: bool, db: str | None) -> int:
     planfold watch plan-3f9a
     """
     from planfold.cli.access import existing_app, latest_plan, run_async
+    from planfold.cli.own_worker import Stop
     from planfold.cli.plan_json import show_json
     from planfold.cli.progress import PlainLines, display_for
     from planfold.cli.report import header_line, plan_lines
-    from planfold.cli.session import Session, Stop
+    from planfold.cli.session import Session
     from planfold.cli.situation import situation_of
     from planfold.cli.terminal import Paper, print_json
 
@@ -344,7 +353,7 @@ async def _print(
 async def _follow(app: PlanForking, plan_id: str | None, printer: LogPrinter) -> int:
     import asyncio
 
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
     from planfold.eventstore.envelope import Query
 
     async def follow() -> None:

@@ -10,14 +10,14 @@ import click
 
 from planfold.cli.exits import COMPLETED, INTERRUPTED
 from planfold.cli.json_log import log_json_option, logs_json
-from planfold.cli.notifying import notifying
+from planfold.cli.notification_targets import notifying
 from planfold.cli.options import WholeNumber, command, json_option, tools_option
 from planfold.cli.remedies import explained
 from planfold.errors import PlanfoldError
 
 if TYPE_CHECKING:
     from planfold.app import App
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
     from planfold.cli.terminal import Line, Paper
     from planfold.runtime.settings import Settings
     from planfold.runtime.worker import Worker
@@ -42,7 +42,10 @@ LONGEST_PAUSE_S = 10.0  # between two tries to reach the database
     help="Serve metrics for Prometheus at this port; 0: a free one.",
 )
 @click.option(
-    "--metrics-host", default="127.0.0.1", metavar="ADDRESS", help="For that. Default: 127.0.0.1."
+    "--metrics-host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="The address of the metrics. Default: 127.0.0.1.",
 )
 @click.option(
     "--otlp",
@@ -91,7 +94,7 @@ async def _work(
     import signal
 
     from planfold.cli.access import let_tools_be_found, settings_for
-    from planfold.cli.session import Stop
+    from planfold.cli.own_worker import Stop
 
     settings = settings_for(db, concurrency=concurrency)
     let_tools_be_found(settings, tools)
@@ -113,7 +116,7 @@ async def _serve(
     as_json: bool,
 ) -> None:
     from planfold.cli.access import database_shown
-    from planfold.cli.session import at_work
+    from planfold.cli.own_worker import at_work
     from planfold.cli.terminal import Paper, clean
 
     for route in [route for route in routes if not await _is_known(app, route)]:

@@ -144,7 +144,7 @@ def answer_form(tools: Toolbox, plans: OfferedPlans = NO_PLANS) -> AnswerForm:
 
 
 def _limits(tools: Toolbox) -> dict[str, Any]:
-    """The field ``limits``, where any are declared."""
+    """The schema of the field ``limits``; none if no limits are declared."""
     names = sorted(tools.limits)
     return {"limits": {"type": "array", "items": {**_TEXT, "enum": names}}} if names else {}
 
@@ -164,7 +164,7 @@ def _call(tool: Tool, notes: list[str], limits: dict[str, Any]) -> dict[str, Any
 
 
 def _sub_plan(name: str, plan: OfferedPlan, notes: list[str]) -> dict[str, Any]:
-    """A task that runs a plan: it has neither an effect nor time-outs of its own."""
+    """The schema of a task that runs a plan: it has neither an effect nor time-outs of its own."""
     parameters = plan_parameters(plan)
     literal = parameters["properties"] if gets_values_first(plan) else ()
     arguments = _arguments(name, parameters, literal, notes)
@@ -210,14 +210,14 @@ def _question() -> dict[str, Any]:
 
 
 def _wait(until: dict[str, Any]) -> dict[str, Any]:
-    """A wait in one of its forms. What distinguishes it comes first."""
+    """The schema of each form of a wait. The distinguishing field comes first."""
     kind = {"kind": constant(NodeKind.Processing.value)}
     said = _named("description", "on_failure")
     return closed({**until, **kind, **_LABEL, **said, **_ORDER})
 
 
 def _bare(name: str) -> dict[str, Any]:
-    """A field without its description, which the prompt gives once for all tools."""
+    """A field without its description; the prompt describes it once for all tools."""
     return {key: value for key, value in _FIELDS[name].items() if key != "description"}
 
 
@@ -230,7 +230,7 @@ def _plan(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def may_be_empty(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """``schema`` for an answer after which no task may be missing."""
+    """``schema`` for an answer that may have no tasks."""
     tasks = {
         key: value for key, value in schema["properties"]["tasks"].items() if key != "minItems"
     }
@@ -254,7 +254,7 @@ def plain_schema(tools: Toolbox, plans: OfferedPlans = NO_PLANS) -> dict[str, An
     return _plan(task)
 
 
-def draft_of(
+def read_task(
     value: Any, place: int, tools: Toolbox, faults: Faults, plans: OfferedPlans = NO_PLANS
 ) -> TaskDraft:
     """The task that ``value`` is, as far as it is well-formed; the rest becomes faults. A plan that

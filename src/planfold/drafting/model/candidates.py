@@ -16,7 +16,7 @@ import msgspec
 from planfold.drafting.compiler import compile_plan
 from planfold.drafting.draft import Fault, Limits, PlanDraft, TaskDraft
 from planfold.drafting.faults import Faults, excerpt, quoted
-from planfold.drafting.model.answer import draft_of
+from planfold.drafting.model.answer import read_task
 from planfold.drafting.model.offered_plans import NO_PLANS, OfferedPlans
 from planfold.errors import InvalidPlan
 from planfold.planner.conditions import ConditionFault, read_condition
@@ -165,13 +165,13 @@ class Candidates:
 
     @property
     def waiting(self) -> list[str]:
-        """Labels of what is neither accepted nor given up."""
+        """Labels of tasks that are neither accepted nor given up."""
         return [candidate.label for candidate in self._pending]
 
     def _candidate(self, value: Any) -> _Candidate:
         faults = Faults()
         place = self.offered
-        draft = draft_of(value, place, self._tools, faults, self.plans)
+        draft = read_task(value, place, self._tools, faults, self.plans)
         if draft.label is None:
             draft.label = self._free_label(place)
         candidate = _Candidate(draft.label, value, draft, self.round)
@@ -186,7 +186,7 @@ class Candidates:
         return label
 
     def _repeats(self, candidate: _Candidate) -> bool:
-        """Whether the model only says again what was accepted; that stays as it is."""
+        """Whether the model only repeats an accepted task, which stays as it is."""
         label = candidate.label
         earlier = self._written.get(label)
         if earlier is None:
@@ -332,7 +332,7 @@ def _closed_fault(candidate: _Candidate, name: str, reason: str) -> Fault:
 
 
 def _renamed(fault: Fault, ids: Mapping[int, _Candidate]) -> Fault:
-    """The compiler names tasks by id; the model knows them by label."""
+    """The fault with labels in place of ids: the compiler names tasks by id, the model by label."""
     if fault.task is None or not fault.task.isdecimal() or int(fault.task) not in ids:
         return fault
     return msgspec.structs.replace(fault, task=excerpt(ids[int(fault.task)].label))

@@ -74,7 +74,7 @@ def gets_values_first(plan: OfferedPlan) -> bool:
 
 
 def plan_parameters(plan: OfferedPlan) -> dict[str, Any]:
-    """The JSON schema of the values of its parameters, as tools have one of their arguments."""
+    """The JSON schema of a plan's parameters, in the form of a tool's arguments."""
     schema = parameters_schema(plan.params)
     for parameter in schema["properties"].values():
         if parameter["type"] == "array":

@@ -193,7 +193,7 @@ class Workspace:
 
     def _refuse_odd(self, found: os.stat_result, parts: Parts) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise Permanent(f"{_shown(*parts)} is {kind_of(found.st_mode)}, not a file")
+            raise Permanent(f"{_shown(*parts)} is {file_kind(found.st_mode)}, not a file")
         if (found.st_dev, found.st_ino) in self._database_files():
             raise Permanent(f"{_shown(*parts)} is planfold's database")
 
@@ -210,7 +210,7 @@ class Workspace:
                     yield found.st_dev, found.st_ino
 
 
-def kind_of(mode: int) -> str:
+def file_kind(mode: int) -> str:
     """What a file's mode says it is, for people."""
     if stat.S_ISLNK(mode):
         return "a symbolic link"

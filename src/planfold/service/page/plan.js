@@ -112,6 +112,7 @@ function Head({ id, view, tasks, present, changes }) {
             plain(view.parent.plan_id)}</a>, task ${idText(view.parent.task_id)}</span>`}
           ${view.origin && html`<span class="dim">fork of <a href=${planPath(view.origin, `?version=${view.origin_version}`)}>${
             plain(view.origin)} at version ${view.origin_version}</a></span>`}
+          ${view.occurrence && html`<span class="dim">for <time datetime=${view.occurrence}>${plain(view.occurrence)}</time></span>`}
           ${view.paused && html`<span class="paused">paused ${plain(pauseWords(view.paused))}</span>`}
           ${view.spent.tokens > 0 && html`<span class="dim">${view.spent.tokens.toLocaleString("en")} tokens</span>`}
           <${Tags} tags=${view.tags} />

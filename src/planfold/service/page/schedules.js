@@ -67,10 +67,16 @@ function Schedule({ view, changed }) {
     </li>`;
 }
 
+/** Whether the last plan waits for a person while it holds up the next. @param {any} view */
+function heldUp(view) {
+  return view.overlap !== "allow" && ["awaiting_approval", "awaiting_answer", "paused"].includes(view.previous_status);
+}
+
 /** What else there is to say of a schedule. @param {any} view */
 function notesOf(view) {
   const waiting = view.waiting + view.starting.length;
   return [
+    heldUp(view) && `Held up by ${plain(view.previous)}: ${view.overlap === "queue" ? "occurrences wait" : "occurrences are left out"} until it ends.`,
     view.approved_by === null && "Each of its plans waits for approval.",
     waiting > 0 && `${counted(waiting, "occurrence")} waiting to begin.`,
     view.overlapped > 0 && `${counted(view.overlapped, "occurrence")} left out: the plan before had not ended.`,

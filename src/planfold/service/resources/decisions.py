@@ -10,9 +10,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from planfold.access.credential import Scope
-from planfold.drafting.beginning import begin_plan, ids_of
 from planfold.drafting.binding import BoundPlan
 from planfold.drafting.draft import Parameter, PlanDraft
+from planfold.drafting.first_command import begin_plan, ids_of
 from planfold.errors import CommandRejected, ConfigurationError, Conflict
 from planfold.planner.commands import Command, ForkPlan, Initialize
 from planfold.planner.events import Event
@@ -41,7 +41,9 @@ class CallDecisions(PlanForking):
     def _toolbox(self) -> Toolbox:
         return self._call.service.app.executors.toolbox
 
-    async def _decide(self, plan_id: str, command: Command, command_id: str | None) -> list[Event]:
+    async def _decide(
+        self, plan_id: str, command: Command, command_id: str | None, *, new: bool
+    ) -> list[Event]:
         try:
             return await self._sent(plan_id, command)
         except CommandRejected as fault:

@@ -66,7 +66,8 @@ async def plans(call: ServiceCall) -> ServiceReply:
 
 
 async def _entries(call: ServiceCall, heads: Sequence[StreamHead]) -> list[m.PlanEntry]:
-    """The store knows no project of a plan whose entry was damaged."""
+    """The entries of a page. For a plan whose entry was damaged, the store does not know the
+    project."""
     entries, sees = [], call.service.of_plans.sees
     for entry in map(entry_of, heads):
         if entry.status is not None or await sees(call.projects, entry.id):

@@ -36,7 +36,7 @@ _SPLIT = re.compile(r"[^\w./+:@~-]+")
 _QUOTES = re.compile(r"[\"'\\]")
 
 
-def kind_of(program: str) -> str:
+def program_kind(program: str) -> str:
     """``/usr/bin/python3.11`` is ``python``: the name that the lists above go by."""
     return _VERSION.sub("", os.path.basename(program).casefold())
 
@@ -50,7 +50,7 @@ def fault_in(program: str, arguments: Sequence[str], options: Sequence[str]) -> 
     for token in arguments[:-1]:
         if token in (REST, PATHS):
             return f"arguments: {token!r} is allowed only at the end"
-    kind = kind_of(program)
+    kind = program_kind(program)
     loose = [word for word in (*arguments, *options) if word in OPEN or _is_glob(word)]
     if kind in RUNNERS and loose:
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
@@ -145,6 +144,8 @@ def describe(rule: Rule) -> str:
 
 
 def _conditions(rule: Rule) -> Iterator[str]:
+    import json  # seldom needed
+
     if rule.program is not None:
         yield rule.program
     if rule.arguments is not None:

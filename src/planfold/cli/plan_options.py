@@ -1,4 +1,4 @@
-"""What ``planfold run`` takes beside the plan: options, and what they add to its first command."""
+"""``PlanOptions``: the options of ``planfold run`` that become part of the plan's first command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ priority_option = click.option(
     help="Workers take tasks of plans with a higher priority first (0 unless set).",
 )
 project_option = click.option(
-    "--project", metavar="NAME", help='What tokens of the service may be limited to ("default").'
+    "--project",
+    metavar="NAME",
+    help='The plan\'s project; tokens may be limited to some (default: "default").',
 )
 pause_option = click.option(
     "--pause-before",
@@ -36,23 +38,27 @@ pause_option = click.option(
 
 
 tag_option = click.option(
-    "--tag", "tags", multiple=True, metavar="TAG", help="To find the plan by; may be repeated."
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="A tag to find the plan by; may be repeated.",
 )
 
 
-class Beside(NamedTuple):
-    """What is said of a plan beside its tasks."""
+class PlanOptions(NamedTuple):
+    """What the options say of a plan, beside its tasks."""
 
     priority: int
     project: str | None
     pause_before: tuple[str, ...]
     tags: tuple[str, ...]
 
-    def added_to(self, begin: Initialize) -> Initialize:
-        """The first command with it. Raises NotFound, CommandRejected: see ``ids_of``."""
+    def applied_to(self, begin: Initialize) -> Initialize:
+        """The first command with these options. Raises as ``ids_of``."""
         from msgspec.structs import replace
 
-        from planfold.drafting.beginning import ids_of
+        from planfold.drafting.first_command import ids_of
 
         given: dict[str, Any] = {"priority": self.priority}
         given |= {"project": self.project} if self.project else {}

@@ -1,5 +1,7 @@
-"""``Initialize`` from a checked draft: what is given beside its tasks names them as their author
-did."""
+"""``Initialize``, the first command of a plan, from a checked draft.
+
+What is given beside the tasks, such as break-points, names them by id or label.
+"""
 
 from __future__ import annotations
 

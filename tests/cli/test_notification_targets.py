@@ -81,7 +81,7 @@ def test_run_delivers_before_it_ends() -> None:
 def test_run_delivers_that_a_plan_waits_and_resume_that_it_ended() -> None:
     Path("planfold.toml").write_text(SETTINGS.replace('["completed"]', '["approval", "completed"]'))
     called("run", write_plan(sh("works", "true")), code=3)
-    assert received() == ["waits for approval of 1 tasks"]
+    assert received() == ["waits for approval of 1 task"]
     called("approve")
     called("resume")
     assert received()[1:] == ["is completed"]
