@@ -189,6 +189,21 @@ async def test_a_task_begins_whose_claim_lost_its_answer(
     assert (view.status, view.task(1).result, work.runs) == (PlanStatus.Completed, "result", 1)
 
 
+async def test_a_claim_that_comes_to_light_begins_nothing_that_runs_already(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, again = Work("once"), asyncio.Event()
+    async with planfold.open_app(address, tools=[work.tool]) as app:
+        await submit(app, task("work"))
+        assert not lose_claim(app, monkeypatch, again)
+        async with app.worker(), asyncio.timeout(PATIENCE_S):
+            await work.begun.wait()  # found by a comparison
+            await again.wait()
+            work.gate.set()
+            view = await app.result(PLAN_ID)
+    assert (view.status, view.task(1).result, work.runs) == (PlanStatus.Completed, "result", 1)
+
+
 async def test_an_answer_that_a_proxy_cuts_off_loses_no_task(postgres_database: str) -> None:
     work = Work("once")
     work.gate.set()

@@ -40,10 +40,10 @@ class Told(Dispatcher):
         try:
             events = await super().send(aggregate, aggregate_id, command, **rest)
         except CommandRejected:
-            self._records.refused(aggregate, aggregate_id, command, since)
+            self._records.refused(aggregate, aggregate_id, command, since, rest)
             raise
         if not events and not isinstance(command, GiveSignal):  # that one was given before
-            self._records.refused(aggregate, aggregate_id, command, since)
+            self._records.refused(aggregate, aggregate_id, command, since, rest)
         self._records.shown(aggregate_id, events, f"the sender of {type(command).__name__}")
         return events
 
@@ -91,7 +91,7 @@ class Process:
         self._world = world
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
-        self._ended: asyncio.Future[None] = world.loop.create_future()
+        self._asked: dict[asyncio.Future[None], None] = {}  # ends of questions of people
         self._open()
         self.spawn(self._work())
 
@@ -105,8 +105,11 @@ class Process:
         self.app = App(self.store, executors, settings, AGGREGATES)
         self.app.dispatcher = Told(world.records, self.store, every_step=world.every_step)
 
+    def __str__(self) -> str:
+        return f"process {self.number}"
+
     def note(self, text: str) -> None:
-        self._world.note(f"process {self.number}: {text}")
+        self._world.note(f"{self}: {text}")
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         return self._context.run(asyncio.ensure_future, work)  # type: ignore[arg-type]
@@ -129,22 +132,26 @@ class Process:
         if self.alive:
             self.note("crashes")
             self.alive = False
-            if not self._ended.done():
-                self._ended.set_result(None)
             self._world.loop.end(self)
+            for over in self._asked:
+                _resolve(over)
 
     async def ask(self, question: Awaitable[Any]) -> Any:
         """What a person who uses this process gets; raises ConnectionError when it ends, or when
         they do not wait for the answer."""
-        asking = self.spawn(question)
+        asking, loop = self.spawn(question), self._world.loop
         if self._world.faults.happens("person", 0.3):
             late = self._world.faults.of("person").choice((0.0, 0.0001, 0.001, 0.1))
-            self._world.loop.call_later(late, asking.cancel)
-        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        both = [asking, self._ended]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=2 * PATIENCE_S)
-        if not (asking.done() or self._ended.done()):
-            self._world.violated(f"process {self.number} gave no answer to a person")
+            loop.call_later(late, asking.cancel)
+        over: asyncio.Future[None] = loop.create_future()
+        asking.add_done_callback(lambda _: _resolve(over))
+        self._asked[over] = None
+        timer = loop.call_later(2 * PATIENCE_S, _resolve, over)
+        await over
+        timer.cancel()
+        self._asked.pop(over, None)
+        if not asking.done() and self.alive:
+            self._world.violated(f"{self} gave no answer to a person")
         if not asking.done():
             raise ConnectionError("the process has ended")
         if asking.cancelled():
@@ -153,6 +160,16 @@ class Process:
 
     def reported(self, aggregate_id: str, events: Any) -> None:
         self._world.records.shown(aggregate_id, events, "an observer")
+
+    async def see(self) -> None:
+        """Nothing happens any more: what this process knows of the log is what it holds."""
+        await self.store.look()
+        mailboxes = self.app.dispatcher._mailboxes
+        for plan in self._world.records.plans.values():
+            if (PLAN.stream_id, plan.id) in mailboxes:
+                version = (await self.app.dispatcher.view(PLAN, plan.id)).state.version
+                if version != len(plan.log):
+                    self._world.violated(f"{plan.id} is at {len(plan.log)}; {self} sees {version}")
 
     def trouble(self, fault: PlanfoldError) -> None:
         self.note(f"trouble: {fault}")
@@ -164,10 +181,15 @@ class Process:
         found, slots = [], self.worker._slots
         if slots.reserved or slots.running or self.worker.running:
             found.append(
-                f"process {self.number}: {slots.running} slots taken, "
+                f"{self}: {slots.running} slots taken, "
                 f"{sorted(slots.reserved)} reserved, {self.worker.running} attempts"
             )
         for mailbox in self.app.dispatcher._mailboxes.values():
             if mailbox.busy or mailbox.held or mailbox.waiting:
-                found.append(f"process {self.number}: mailbox {mailbox.aggregate_id}")
+                found.append(f"{self}: mailbox {mailbox.aggregate_id}")
         return found
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -214,8 +214,12 @@ class Leases:
 
     async def _granted(self, most: int, suspects: Suspects) -> list[Lease]:
         asked, served = self._store.clock(), self._served()
+        # A claim whose answer was lost comes to light: a comparison may have found its tasks first.
+        here = {attempt.identity for attempt in (*self._running.values(), *self._ending)}
+        here.update(map(identity, self._surplus))
         leases = await self._queue.claim(self._owner, most, suspects=suspects, **served)
-        return [by_own_clock(lease, asked, self._store.clock()) for lease in leases]
+        found = [lease for lease in leases if identity(lease) not in here]
+        return [by_own_clock(lease, asked, self._store.clock()) for lease in found]
 
     def _half(self) -> int:
         return max(1, self._slots.concurrency // 2)
