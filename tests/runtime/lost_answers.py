@@ -51,8 +51,8 @@ def lose_append_of(
 def lose_claim(
     app: App, monkeypatch: pytest.MonkeyPatch, again: asyncio.Event | None = None
 ) -> list[Lease]:
-    """The next claim that finds a task; the list has what it leased. With ``again`` it comes to
-    light in the claim after it, as on PostgreSQL; then the event is set."""
+    """The next claim that finds a task; the list has what it leased. With ``again`` the
+    claim after it returns it, as on PostgreSQL; then the event is set."""
     claim, lost = app.store.queue.claim, list[Lease]()
 
     async def cut(*args: Any, **options: Any) -> Any:

@@ -215,7 +215,7 @@ def by_own_clock(lease: Lease, asked: float, answered: float) -> Lease:
     return lease if claimed_at == lease.claimed_at else replace(lease, claimed_at=claimed_at)
 
 
-def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
+def stop_lost(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
     """Stop the attempts that this worker has no lease for any more, and those that were
     cancelled."""
     owned = {(lease.aggregate_id, lease.task_id): lease for lease in leases}

@@ -21,13 +21,13 @@ from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease, Suspects
 from planfold.eventstore.wakeup import WORK
 from planfold.executors.executor import Outcome
-from planfold.runtime.attempt import Attempt, Key, by_own_clock, end_attempts, heed, identity
+from planfold.runtime.attempt import Attempt, Key, by_own_clock, end_attempts, identity, stop_lost
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.share import WorkShare
 from planfold.runtime.slots import Reserved, Slots, reserved
-from planfold.runtime.worker_loop import EVERY_S
+from planfold.runtime.worker_loop import EVERY_S, standstill
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
@@ -109,14 +109,7 @@ class Leases:
     def _note_standstill(self, now: float) -> None:
         passed = now - (self._last_round or now)
         if passed > RENEW_EVERY_S and self._running:
-            names = ", ".join(sorted({attempt.lease.route for attempt in self._running.values()}))
-            self._trouble(
-                Transient(
-                    f"this process, or its event loop, was blocked or suspended for {passed:.0f} s "
-                    f"while it ran {names}; a tool that blocks must be a plain function (def), not "
-                    "a coroutine (async def)"
-                )
-            )
+            self._trouble(standstill(passed, (a.lease.route for a in self._running.values())))
 
     async def _keep(self) -> None:
         if not self._entered or self._is_renewal_due():
@@ -158,7 +151,7 @@ class Leases:
             self._doubt = True
             raise
         known = before | self._known() | self._ended
-        heed(running, leases)
+        stop_lost(running, leases)
         kept = set(map(identity, self._surplus))
         self._surplus = deque(lease for lease in leases if identity(lease) in kept)
         for lease in leases:
@@ -190,6 +183,7 @@ class Leases:
 
     async def _claim(self) -> None:
         slots, self._opens_in = self._slots, EVERY_S
+        half = max(1, slots.concurrency // 2)
         self._begin_surplus()
         self._full = slots.free < 1
         if not slots.open:
@@ -197,7 +191,7 @@ class Leases:
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
         if slots.free < 1 and slots.waiting and slots.turns is None:
-            slots.bound(self._half())  # else commits fill every place before the next claim
+            slots.bound(half)  # else commits fill every place before the next claim
         kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
         most = await self._share.claimable(asyncio.get_running_loop().time(), kinds)
         if most < 1 or slots.alone:
@@ -207,22 +201,19 @@ class Leases:
         self._runner.expect_others(self._share.claimed(leases, here))
         self._full = bool(leases) and len(leases) >= slots.free and not self._share.leaves
         slots.waiting = self._full
-        slots.bound(self._half() if self._full else None)
+        slots.bound(half if self._full else None)
         self._surplus.extend(leases)
         self._begin_surplus()
         self._opens_in = EVERY_S if self._full else await self._queue.opens_in() or EVERY_S
 
     async def _granted(self, most: int, suspects: Suspects) -> list[Lease]:
         asked, served = self._store.clock(), self._served()
-        # A claim whose answer was lost comes to light: a comparison may have found its tasks first.
+        # A claim whose answer was lost may answer now: a comparison may have found its tasks first.
         here = {attempt.identity for attempt in (*self._running.values(), *self._ending)}
         here.update(map(identity, self._surplus))
         leases = await self._queue.claim(self._owner, most, suspects=suspects, **served)
         found = [lease for lease in leases if identity(lease) not in here]
         return [by_own_clock(lease, asked, self._store.clock()) for lease in found]
-
-    def _half(self) -> int:
-        return max(1, self._slots.concurrency // 2)
 
     async def _claim_suspect(self) -> bool:
         """Nothing runs here: claim one suspect, if there is one, and run it alone."""
