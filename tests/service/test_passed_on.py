@@ -85,7 +85,10 @@ async def test_every_argument_arrives_at_the_service(
     monkeypatch.setattr(decisions, "receipt", receipt)
     call = SimpleNamespace(body=body, plan_id="p", holder=SimpleNamespace(name="the by"))
     await decisions.FUNCTIONS[name](call)
-    assert {each: arrived.get(each) for each in given} == given
+    assert {each: arrived.get(each) for each in given} == given, (
+        "pass it on in RemotePlans._operation, in Client, in its request, and in its function in "
+        "src/planfold/service/resources/"
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
