@@ -119,12 +119,12 @@ class App(OwnAggregates):
 
         draft = self._bound(plan, params)
         tasks = compile_plan(draft, self.executors.toolbox)
-        plan_id = new_plan_id() if plan_id is None else plan_id
         config = config or self.planner_config()
         if priority is not None:
             config = replace(config, priority=priority)
         begin = begin_plan(draft, tasks, config, approved_by, pause_before, tags)
-        await self._send(plan_id, begin)
+        new, plan_id = plan_id is None, new_plan_id() if plan_id is None else plan_id
+        await self._send(plan_id, begin, new=new)
         return plan_id
 
     async def revise(

@@ -92,10 +92,11 @@ def decide(
     decision = Decision(now, stream.correlation_id)
     seen: dict[str, tuple[str, str]] = {}
     for delivery in deliveries:
+        expected = delivery.expected_version
         try:
-            repeated = _is_repeated(delivery, stream, known, seen)
-            if not repeated:
-                _check_version(delivery, stream.version + len(decision.events))
+            repeated = delivery.body_hash and _is_repeated(delivery, stream, known, seen)
+            if expected is not None and not repeated:
+                _check_version(expected, stream.version + len(decision.events))
             events = [] if repeated else handler.process(delivery.command)
         except PlanfoldError as refusal:
             decision.answers.append(refusal)
@@ -105,7 +106,9 @@ def decide(
             metadata = _metadata(decision, stream, delivery)
             if delivery.recorded:
                 _take(handler, decision, events[:1], _with_command(metadata, delivery))
-            _take(handler, decision, events[1:] if delivery.recorded else events, metadata)
+                events = events[1:]
+            if events:
+                _take(handler, decision, events, metadata)
     if decision.events:
         _follow(handler, decision, stream)
     return decision
@@ -117,8 +120,6 @@ def _is_repeated(
     known: KnownCommands,
     seen: dict[str, tuple[str, str]],
 ) -> bool:
-    if not delivery.body_hash:
-        return False
     body = (stream.aggregate_id, delivery.body_hash)
     earlier = seen.get(delivery.command_id) or known.get(delivery.command_id)
     if earlier not in (None, body):
@@ -129,10 +130,10 @@ def _is_repeated(
     return earlier is not None
 
 
-def _check_version(delivery: Delivery, version: int) -> None:
-    if delivery.expected_version not in (None, version):
+def _check_version(expected: int, version: int) -> None:
+    if expected != version:
         raise Conflict(
-            f"the stream is at version {version}, not {delivery.expected_version}; look at it again"
+            f"the stream is at version {version}, not {expected}; look at it again"
         ).about("version")
 
 
@@ -141,11 +142,16 @@ def _metadata(decision: Decision, stream: Stream, delivery: Delivery) -> Metadat
     correlation_id = decision.correlation_id or origin.correlation_id or stream.aggregate_id
     decision.correlation_id = correlation_id
     at = getattr(delivery.command, "now", decision.now)
-    return msgspec.structs.replace(
-        origin,
-        correlation_id=origin.correlation_id or correlation_id,
-        causation_id=delivery.command_id,
-        now=0.0 if at == decision.now else at,
+    return Metadata(
+        origin.correlation_id or correlation_id,
+        delivery.command_id,
+        origin.extra,
+        0.0 if at == decision.now else at,
+        origin.jitter,
+        origin.worker,
+        origin.claimed_at,
+        origin.began_at,
+        origin.command,
     )
 
 
@@ -171,11 +177,12 @@ def _take(
 def _follow(handler: Handler[Any, Any], decision: Decision, stream: Stream) -> None:
     """Decide what follows, until nothing does."""
     events: Sequence[Any] = [event for event, _ in decision.events]
+    last = stream.version
     while True:
         outlook = handler.outlook(events, decision.now)
+        if outlook.queue:
+            decision.queue += [(change, last + place + 1) for place, change in outlook.queue]
         last = stream.version + len(decision.events)
-        first = last - len(events) + 1
-        decision.queue += [(change, first + place) for place, change in outlook.queue]
         command = outlook.command
         if command is None:
             decision.head, decision.due_at = outlook.head, outlook.due_at

@@ -13,6 +13,7 @@ import pytest
 
 import planfold
 from planfold.backends.postgres import appender as appender_module
+from planfold.backends.postgres.faults import is_lost
 from planfold.backends.postgres.store import PostgresStore
 from planfold.errors import (
     CommandRejected,
@@ -24,7 +25,7 @@ from planfold.errors import (
     Transient,
 )
 from planfold.eventstore.envelope import Query
-from planfold.eventstore.port import CommandRecord, Fence
+from planfold.eventstore.port import Append, CommandRecord, Fence
 from planfold.handler import Enqueue, Settle, Signal
 from testbed.contracts.backend import CODEC, Counted, Noted, decision, dispatch
 from testbed.patience import PATIENCE_S
@@ -327,6 +328,33 @@ async def test_it_is_right_with_any_isolation_of_sessions(
         await store.close()
 
 
+@pytest.mark.parametrize(
+    "appends",
+    [
+        [decision(Counted(1))],
+        [decision(Counted(1)), decision(Counted(2), to="b")],
+        [decision(Counted(1)), decision(Counted(2), to="b", at=7)],
+        [dispatch(1, 2, 3), decision(*map(Counted, range(5)), to="b")],
+    ],
+    ids=["one", "two", "one refused", "rows and events"],
+)
+async def test_the_first_answer_of_a_connection_is_understood(
+    store: PostgresStore, appends: list[Append], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A type that the driver does not know yet counts as a lost connection: the batch would be
+    sent again over another one."""
+    faults: list[BaseException] = []
+
+    def told(fault: BaseException) -> bool:
+        faults.append(fault)
+        return is_lost(fault)
+
+    monkeypatch.setattr(appender_module, "is_lost", told)
+    await outcomes(*map(store.append, appends))
+    await store.append(decision(*map(Counted, range(4)), at=len(appends[0].events)))
+    assert faults == []
+
+
 async def test_a_decision_that_cannot_be_stored_takes_no_other_with_it(
     store: PostgresStore,
 ) -> None:
@@ -357,8 +385,10 @@ async def test_a_stream_that_was_archived_does_not_begin_again(
         "VALUES ('b', 'note', 3, '{}', 1, 2, 3, 'the file', 'digest')"
     )
     results = await outcomes(*(store.append(decision(Counted(1), to=to)) for to in ("a", "b", "c")))
-    assert isinstance(results[1], CommandRejected)
-    assert "import the file to bring it back" in str(results[1])
+    results += await outcomes(store.append(decision(Counted(1), to="b")))
+    for result in (results[1], results[3]):  # among others, and alone
+        assert isinstance(result, CommandRejected)
+        assert "import the file to bring it back" in str(result)
     assert [await store.version(to) for to in ("a", "b", "c")] == [1, 0, 1]
     assert await store.head("b") is None
 

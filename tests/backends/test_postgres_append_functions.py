@@ -16,8 +16,8 @@ from testbed.contracts.backend import CODEC, Counted, decision, dispatch
 from testbed.postgres import Postgres
 
 ROWS = (
-    "SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at, turn "
-    "FROM planfold.streams ORDER BY aggregate_id",
+    "SELECT stream_id, aggregate_id, version, head, due_at, created_at, updated_at, turn, status, "
+    "project, tags FROM planfold.streams ORDER BY aggregate_id",
     "SELECT position, stream_id, aggregate_id, version, event_type, event_version, data, metadata, "
     "recorded_at, checksum, receipt IS NULL FROM planfold.events ORDER BY position",
     "SELECT id, aggregate_id, task_id, attempt, route, cause, owner, epoch, starts, expires, "
@@ -43,7 +43,7 @@ def step(
         fences=[Fence(1, 1, 1)],
         owner="me" if leased else None,
         leased=frozenset(leased),
-        head={"events": events},
+        head={"events": events, "status": "running", "project": "red", "tags": ["a", "b"]},
         due_at=2_000.0,
     )
 
@@ -60,6 +60,9 @@ STEPS = {
     "more tasks, the first leased": step(3, (2, "t", 0), (3, "u", 0), leased=[2]),
     "more tasks, the last leased": step(4, (2, "u", 0), (3, "t", 0), (4, "t", 3), leased=[4]),
     "more events": step(5),
+    "a new stream": decision(Counted(1), Counted(2), to="b"),
+    "a new stream with a task, leased": dispatch(1, to="b", owner="me", leased=frozenset({1})),
+    "a new stream with tasks, free": dispatch(1, 2, 3, to="b", tool="t", priority=5),
 }
 
 
@@ -93,7 +96,11 @@ async def test_both_write_the_same_rows(
     written = await rows_after(plain, appends)
     monkeypatch.setattr(PendingAppend, "is_plain", False)
     assert written == await rows_after(other, appends)
-    assert written[0][0]["version"] == 2 + len(STEPS[name].events)
+    heads = {row["aggregate_id"]: row["version"] for row in written[0]}
+    append = STEPS[name]
+    assert heads[append.aggregate_id] == append.expected_version + len(append.events)
+    if append.head:
+        assert tuple(written[0][0])[-3:] == ("running", "red", '"a","b"')
 
 
 async def test_what_a_task_needs_is_written_without_the_batch() -> None:

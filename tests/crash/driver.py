@@ -21,6 +21,7 @@ from planfold.drafting.draft import Parameter, PlanDraft, TaskDraft, UndoDraft
 from planfold.eventstore.codec import Codec
 from planfold.planner.items import item_id
 from planfold.planner.tasks import PlanStatus, RetryPolicy
+from planfold.runtime.letter import Letter, LetterAnswer
 from planfold.runtime.plan_reader import ENDED
 
 PLAN_ID = "p"
@@ -221,7 +222,7 @@ def _tools(ledger: Ledger) -> list[Any]:
 
 def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:
     file = os.open(folder / "acks", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    send = app.dispatcher.send
+    send, post = app.dispatcher.send, app.dispatcher.post
 
     async def observed(*args: Any, **options: Any) -> list[Any]:
         points.reach("before a command")
@@ -232,7 +233,29 @@ def _acknowledge(app: planfold.App, folder: Path, points: Failpoints) -> None:
         points.reach("after an acknowledgement")
         return events
 
-    app.dispatcher.send = observed  # type: ignore[method-assign]
+    def acknowledged(letter: Letter) -> LetterAnswer:
+        """The answer to a report for which no task waits."""
+        answer = letter.answer
+
+        class Acknowledged:
+            done, cancelled, set_exception = answer.done, answer.cancelled, answer.set_exception
+
+            def set_result(self, events: list[Any], /) -> None:
+                points.reach("before an acknowledgement")
+                if events:
+                    os.write(file, json.dumps([letter.command_id, len(events)]).encode() + b"\n")
+                points.reach("after an acknowledgement")
+                answer.set_result(events)
+
+        return Acknowledged()
+
+    def posted(aggregate: Any, aggregate_id: str, letter: Letter, **options: Any) -> None:
+        if letter.patient:
+            points.reach("before a command")
+            letter.answer = acknowledged(letter)
+        post(aggregate, aggregate_id, letter, **options)
+
+    app.dispatcher.send, app.dispatcher.post = observed, posted  # type: ignore[method-assign]
 
 
 async def _answer(app: planfold.App, view: planfold.PlanView, ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -47,11 +48,17 @@ def lose_append_of(
     return lose_append(app, monkeypatch, chosen)
 
 
-def lose_claim(app: App, monkeypatch: pytest.MonkeyPatch) -> list[Lease]:
-    """The next claim that finds a task; the list has what it leased."""
+def lose_claim(
+    app: App, monkeypatch: pytest.MonkeyPatch, again: asyncio.Event | None = None
+) -> list[Lease]:
+    """The next claim that finds a task; the list has what it leased. With ``again`` the
+    claim after it returns it, as on PostgreSQL; then the event is set."""
     claim, lost = app.store.queue.claim, list[Lease]()
 
     async def cut(*args: Any, **options: Any) -> Any:
+        if again is not None and lost and not again.is_set():
+            again.set()
+            return list(lost)
         leases = await claim(*args, **options)
         if leases and not lost:
             lost.extend(leases)

@@ -131,6 +131,28 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 # --- batches -----------------------------------------------------------------------------------
 
 
+async def test_a_command_for_a_new_stream_reads_nothing_before_it(bench: Bench) -> None:
+    def unexpected(*_: object) -> Any:
+        raise AssertionError("it looks for a stream that cannot be there")
+
+    load, bench.store.load = bench.store.load, unexpected  # type: ignore[method-assign]
+    assert await bench.add(4, expected_version=0) == [Added(4)]
+    bench.store.load = load  # type: ignore[method-assign]
+    await bench.add_there(3)
+    await bench.add(2)
+    assert [e.event.number for e in await bench.log()] == [4, 3, 2]
+
+
+@pytest.mark.parametrize("number", [4, LIMIT + 1, 0], ids=["events", "refused", "no events"])
+async def test_a_command_for_a_new_stream_is_refused_where_there_is_one(
+    bench: Bench, number: int
+) -> None:
+    await bench.add_there(1)
+    with pytest.raises(Conflict, match="at version 1, not 0"):
+        await bench.add(number, expected_version=0)
+    assert await bench.total() == 1
+
+
 async def test_commands_that_wait_are_decided_in_order_and_committed_together(
     bench: Bench,
 ) -> None:

@@ -19,6 +19,7 @@ from planfold.planner.budget import Spend
 from planfold.planner.commands import TaskCompleted
 from planfold.planner.events import StepStarted
 from planfold.planner.tasks import PlanStatus, RetryPolicy
+from planfold.runtime import attempt as attempt_module
 from planfold.runtime import leases as leases_module
 from planfold.testing.clock import ManualClock
 from plans import PLAN_ID, Until, completed, events, finish, processing, submit, task
@@ -188,6 +189,21 @@ async def test_a_task_begins_whose_claim_lost_its_answer(
     assert (view.status, view.task(1).result, work.runs) == (PlanStatus.Completed, "result", 1)
 
 
+async def test_a_claim_that_comes_to_light_begins_nothing_that_runs_already(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, again = Work("once"), asyncio.Event()
+    async with planfold.open_app(address, tools=[work.tool]) as app:
+        await submit(app, task("work"))
+        assert not lose_claim(app, monkeypatch, again)
+        async with app.worker(), asyncio.timeout(PATIENCE_S):
+            await work.begun.wait()  # found by a comparison
+            await again.wait()
+            work.gate.set()
+            view = await app.result(PLAN_ID)
+    assert (view.status, view.task(1).result, work.runs) == (PlanStatus.Completed, "result", 1)
+
+
 async def test_an_answer_that_a_proxy_cuts_off_loses_no_task(postgres_database: str) -> None:
     work = Work("once")
     work.gate.set()
@@ -233,6 +249,7 @@ async def test_a_task_that_never_began_is_released_as_not_started(
 
         monkeypatch.setattr(app.store.queue, "release", failing(release, 2))
         monkeypatch.setattr(app.dispatcher, "view", failing(look, 1))
+        monkeypatch.setattr(app.dispatcher, "seen", lambda *_: None)
         view = await finish(app)
     assert len(faults) == 3
     assert (view.status, work.runs) == (PlanStatus.Completed, 1)
@@ -371,7 +388,7 @@ async def test_a_failure_that_comes_of_the_workers_end_is_none(
 async def test_a_worker_ends_although_a_tool_catches_its_cancellation(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases_module, "UNSTOPPABLE_S", 0.05)
+    monkeypatch.setattr(attempt_module, "UNSTOPPABLE_S", 0.05)
     begun, observer, runs = asyncio.Event(), Troubles(), []
 
     @planfold.tool(effect="safe")

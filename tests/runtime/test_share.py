@@ -193,11 +193,10 @@ async def test_where_enough_waits_for_all_it_is_not_counted_at_each_claim() -> N
 
 
 async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
-    queue = Others(other(0))
+    queue = Others(other(0), waiting=2)
     share, slots = share_of(queue, 10)
     assert await share.claimable(0.0, [KIND] * 10) == 0
-    assert await share.claimable(LOOK_S / 2, [KIND] * 10) == 0
-    assert (slots.share, queue.asked) == (5, 1)
+    assert slots.share == 6
     assert await share.claimable(LOOK_S, [KIND] * 10) == 0
     assert await share.claimable(OFFER_S, [KIND] * 10) == 54, "claim what they left"
     share.claimed(leases_of("a", "b"), ())
@@ -205,7 +204,20 @@ async def test_an_offer_that_is_not_taken_is_withdrawn() -> None:
     assert await share.claimable(KEEP_S, [KIND] * 10) == 54
     assert slots.share is None
     await share.claimable(KEEP_S + OFFER_S + 2 * LOOK_S, [KIND] * 10)
-    assert slots.share == 5
+    assert slots.share == 6
+
+
+async def test_an_offer_lasts_from_when_a_task_waits() -> None:
+    """Long tasks have no successors for others to claim before they end."""
+    queue = Others(other(0))
+    share, slots = share_of(queue, 10)
+    for n in range(4):
+        await share.claimable(n * OFFER_S, [KIND] * 10)
+        assert slots.share == 5
+    queue.free = slots.running = 5
+    for now in (4 * OFFER_S, 4 * OFFER_S + 2 * LOOK_S):
+        assert await share.claimable(now, [KIND] * 5) == 0
+    assert await share.claimable(5 * OFFER_S + LOOK_S, [KIND] * 5) == 59, "claim what they left"
 
 
 async def test_a_part_that_is_not_claimed_by_the_others_is_claimed() -> None:
@@ -221,6 +233,38 @@ async def test_a_part_that_is_not_claimed_by_the_others_is_claimed() -> None:
     share.claimed(leases_of(*"abcdefghij"), ())
     slots.running, queue.free = 40, 12
     assert await share.claimable(LOOK_S * 5, [KIND] * 40) == 24, "nothing is left to them now"
+
+
+@pytest.mark.parametrize(("now_theirs", "part"), [(0, 9), (20, 18)])
+async def test_what_comes_between_two_looks_is_divided_by_what_the_others_have_now(
+    now_theirs: int, part: int
+) -> None:
+    queue = Others(other(20))
+    work_share, _ = share_of(queue, 0)
+    assert await work_share.claimable(0.0, []) == 1
+    queue.records, queue.free = [other(now_theirs)], 18
+    assert await work_share.claimable(LOOK_S / 2, []) == part
+
+
+async def test_a_worker_that_claims_all_that_waits_takes_any_number_of_successors(
+    address: str, until: Until
+) -> None:
+    gate = asyncio.Event()
+
+    @planfold.tool(effect="safe")
+    async def step() -> None:
+        """Ends when the gate opens."""
+        await gate.wait()
+
+    async with planfold.open_app(address, tools=[step]) as app:
+        await app.store.queue.enter(WorkerRecord("suspended", concurrency=64))
+        plan_id = await app.submit(chain(2), approved_by="me")
+        async with app.worker() as worker:
+            await until(lambda: worker.running == 1)
+            (slots,) = app.dispatcher.slots
+            assert (slots.turns, slots.waiting) == (None, False)
+            gate.set()
+            await app.result(plan_id)
 
 
 @pytest.mark.parametrize(

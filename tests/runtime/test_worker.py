@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 import planfold
-from planfold.errors import Permanent, Transient
+from planfold.errors import Permanent, PlanfoldError, Transient
 from planfold.eventstore.port import Append
 from planfold.executors.executor import Outcome
 from planfold.executors.registry import Executors
@@ -20,11 +21,14 @@ from planfold.planner.commands import (
     NeedsClarification,
     TaskCompleted,
 )
-from planfold.planner.events import CancelRequested
+from planfold.planner.events import CancelRequested, TaskStatusUpdated
 from planfold.planner.planner import Planner
 from planfold.planner.tasks import PlanStatus, RetryPolicy, TaskStatus
 from planfold.runtime import attempt as attempt_module
 from planfold.runtime import mailbox as mailbox_module
+from planfold.runtime.attempt import Attempt
+from planfold.runtime.reporter import Unobserved
+from planfold.runtime.runner import Runner
 from plans import PLAN_ID, Until, completed, events, finish, processing, running, submit, task
 from testbed.patience import PATIENCE_S
 
@@ -380,7 +384,7 @@ async def test_a_cancellation_that_is_not_committed_stops_nothing(
         return 1
 
     async with planfold.open_app(database, tools=[work]) as app:
-        append, view = app.store.append, app.dispatcher.view
+        append, find = app.store.append, Runner._find
         on_its_way, looked = asyncio.Event(), asyncio.Event()
 
         def failing(decision: Append) -> Awaitable[int]:
@@ -394,18 +398,17 @@ async def test_a_cancellation_that_is_not_committed_stops_nothing(
 
             return fail()
 
-        async def looking(*args: Any, **options: Any) -> Any:
-            if options:  # a worker's look says which version it has seen
-                await on_its_way.wait()
-                looked.set()
-            return await view(*args, **options)
+        async def looking(runner: Runner, attempt: Attempt) -> Any:
+            await on_its_way.wait()
+            looked.set()
+            return await find(runner, attempt)
 
         monkeypatch.setattr(app.store, "append", failing)
         draft = planfold.PlanDraft(title="a plan", tasks=[task("work")])
         async with app.worker():
             await app.submit(draft, plan_id=PLAN_ID)
             revision = (await app.view(PLAN_ID)).revision_hash
-            monkeypatch.setattr(app.dispatcher, "view", looking)
+            monkeypatch.setattr(Runner, "_find", looking)
             await app.send(PLAN_ID, ApprovePlan(revision, "me"))
             with pytest.raises(Transient):
                 await app.send(PLAN_ID, CancelTask(1))
@@ -447,3 +450,54 @@ async def test_a_worker_that_stops_saves_the_state_of_plans_that_have_not_ended(
     gate.open.set()
     async with planfold.open_app(database, tools=[echo, gate.tool]) as app:
         assert (await finish(app)).status == "completed"
+
+
+async def test_what_a_tool_sets_in_its_context_is_not_seen_by_the_next_one(database: str) -> None:
+    """Nor by one of another plan, which is dispatched in the same turn of the event loop."""
+    mark: ContextVar[str] = ContextVar("mark", default="unset")
+    seen = []
+
+    @planfold.tool(effect="safe")
+    async def marks() -> None:
+        seen.append(mark.get())
+        mark.set("set")
+
+    mark.set("of the program")
+    async with planfold.open_app(database, tools=[marks]) as app, app.worker():
+        ids = [f"plan-{n}" for n in range(3)]
+        for plan_id in ids:
+            await submit(app, task("marks"), task("marks", depends_on=[1]), plan_id=plan_id)
+        await asyncio.gather(*(app.result(plan_id) for plan_id in ids))
+    assert seen == ["of the program"] * 6
+
+
+async def test_a_report_that_fails_at_once_is_tried_again_and_its_task_does_not_run_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last report of a plan is decided and sent while its attempt still runs."""
+    runs, running_then = [], []
+
+    @planfold.tool(effect="safe")
+    async def work() -> None:
+        runs.append(1)
+
+    class Watching(Unobserved):
+        def trouble(self, fault: PlanfoldError) -> None:
+            running_then.append(worker.running)
+
+    async with planfold.open_app(database, tools=[work]) as app:
+        append = app.store.append
+
+        def failing(decision: Append) -> Awaitable[int]:
+            if running_then or not any(type(e) is TaskStatusUpdated for e, _ in decision.events):
+                return append(decision)
+            failed = asyncio.get_running_loop().create_future()
+            failed.set_exception(Transient("the database is away"))
+            return failed
+
+        monkeypatch.setattr(app.store, "append", failing)
+        async with app.worker(observer=Watching()) as worker:
+            await submit(app, task("work"))
+            async with asyncio.timeout(PATIENCE_S):
+                view = await app.result(PLAN_ID)
+    assert (view.status, runs, running_then) == (PlanStatus.Completed, [1], [1])

@@ -37,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seeds", help="a seed, or FIRST-LAST")
     parser.add_argument("--without", action="append", default=[], choices=CHOICES)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), help="else drawn by the seed")
     parser.add_argument("--bug", action="append", choices=sorted(BUGS), help="plant it first")
     parser.add_argument("--all", action="store_true", help="do not stop at the first violation")
     parser.add_argument("--explain", action="store_true", help="explain it with a planted bug too")
@@ -56,7 +57,7 @@ def _try_seeds(given: argparse.Namespace, bug: str) -> int:
             if time.process_time() - began > given.seconds:
                 break
             reached += 1
-            world, fault = happen(seed, given.without)
+            world, fault = happen(seed, given.without, given.database)
             seen += world.records.seen
             if fault is None:
                 if not last:
@@ -66,7 +67,7 @@ def _try_seeds(given: argparse.Namespace, bug: str) -> int:
             print(f"FAILED {seed}: {fault!r}", flush=True)
             if not given.all:
                 if not bug or given.explain:
-                    explain(seed, given.without, given.lines)
+                    explain(seed, given)
                 break
     if given.events:
         print(" ".join(f"{name}={count}" for name, count in seen.most_common()))
@@ -74,8 +75,10 @@ def _try_seeds(given: argparse.Namespace, bug: str) -> int:
     return failed
 
 
-def happen(seed: int, without: Collection[str]) -> tuple[World, Exception | None]:
-    world = World(seed, without)
+def happen(
+    seed: int, without: Collection[str], database: str | None = None
+) -> tuple[World, Exception | None]:
+    world = World(seed, without, database)
     try:
         world.run()
     except Exception as fault:
@@ -83,17 +86,18 @@ def happen(seed: int, without: Collection[str]) -> tuple[World, Exception | None
     return world, None
 
 
-def explain(seed: int, without: Collection[str], lines: int) -> None:
-    kept = list(without)
+def explain(seed: int, given: argparse.Namespace) -> None:
+    kept = list(given.without)
     for kind in CHOICES:
-        _, fault = happen(seed, [*kept, kind])
+        _, fault = happen(seed, [*kept, kind], given.database)
         if isinstance(fault, Violation):
             kept.append(kind)
-    world, fault = happen(seed, kept)
+    world, fault = happen(seed, kept, given.database)
     if fault is not None and not isinstance(fault, Violation):
         traceback.print_exception(fault)
-    print("\n".join(world.trace[-lines:]))
+    print("\n".join(world.trace[-given.lines :]))
     options = "".join(f' --without "{kind}"' for kind in kept)
+    options += f" --database {given.database}" if given.database else ""
     print(f"python -m tests.simulation {seed}{options}")
 
 

@@ -45,12 +45,16 @@ def _texts(text: str | None) -> list[Any]:
     return [None if m[1] is None else re.sub(r"\\(.)", r"\1", m[1], flags=re.DOTALL) for m in found]
 
 
+def _rows(kinds: str, columns: Sequence[Any]) -> list[tuple[Any, ...]]:
+    read = {"n": _numbers, "t": _texts, "d": lambda column: column or []}
+    return list(zip(*map(lambda k, c: read[k](c), kinds, columns), strict=True))
+
+
 class _Columns:
     """Rows of all decisions, in columns of which the first says which decision it is."""
 
     def __init__(self, kinds: str, columns: Sequence[Any]) -> None:
-        read = {"n": _numbers, "t": _texts, "d": lambda column: column or []}
-        self._rows = list(zip(*map(lambda k, c: read[k](c), kinds, columns), strict=True))
+        self._rows = _rows(kinds, columns)
 
     def of(self, place: int) -> list[tuple[Any, ...]]:
         return [tuple(row[1:]) for row in self._rows if row[0] == place]
@@ -79,9 +83,9 @@ _HEAD: Final = (_texts, _texts, _numbers, _numbers, list, _numbers, _numbers, _n
 def _plain(arguments: Sequence[Any]) -> Decision:
     row, given = arguments[:8], list(arguments)
     count = row[3]
-    events = [given[8:13], given[13:18], *zip(*(c or () for c in given[18:23]), strict=True)]
-    times, lease, tasks = given[23], given[24:28], [[*given[29:36], None]]
-    tasks += [list(task) for task in zip(*(c or () for c in given[36:44]), strict=True)]
+    events = [given[8:13], given[13:18], *_rows("tndtn", given[18:23])]
+    times, lease, tasks = _numbers(given[23]), given[24:28], [[*given[29:36], None]]
+    tasks += [list(task) for task in _rows("nntnttnn", given[36:44])]
     touches = []
     if lease[0] is not None:
         touches = [(lease[0], "settle" if lease[3] else "fence", lease[1], lease[2])]
@@ -90,7 +94,7 @@ def _plain(arguments: Sequence[Any]) -> Decision:
         for task, attempt, route, cause, owner, tool, priority, _ in tasks
         if task is not None
     ]
-    return _decision(row, events[:count], times or [], _queue(touches, rows), [])
+    return _decision(row, events[:count], times, _queue(touches, rows), [])
 
 
 class _Queue(NamedTuple):

@@ -52,6 +52,14 @@ class Faults:
         rate = self._rate[kind]
         return rate > 0.0 and self._random[kind].random() < rate * weight
 
+    def may(self, kind: str) -> bool:
+        """Whether it may happen now."""
+        return self._rate[kind] > 0.0
+
+    @property
+    def delays(self) -> bool:
+        return self._rate["delay"] > 0.0
+
     def turns(self) -> int:
         """For how many turns of the event loop an answer is on its way."""
         random = self._random["delay"]

@@ -52,15 +52,24 @@ class People:
         self._author = PlanAuthor(random, features)
         self._signalled: set[tuple[str, int, int]] = set()
         self._forks = 0
+        self._begins: set[str] = set()  # plans that persons submit
         self._waiting: list[asyncio.Task[Any]] = []  # for the ends of plans
 
     async def work(self, plans: int) -> None:
         """Until nothing fails any more, and all plans have ended."""
+        self._begins = {f"plan-{number}" for number in range(plans)}
         persons = [self._person(f"plan-{number}") for number in range(plans)]
         if "schedule" in self._features:
             persons.append(self._schedule())
         await asyncio.gather(*persons)
         await self._see_all_end()
+
+    def all_ended(self) -> bool:
+        """Whether all plans that are to begin have begun and ended."""
+        plans = self._world.records.plans
+        if "schedule" in self._features or not self._begins or not self._begins <= plans.keys():
+            return False
+        return all(plan.state.status in ENDED for plan in plans.values())
 
     async def try_(self, question: Question) -> Any:
         """Ask one of the processes; None where it refuses, fails or ends."""
@@ -70,7 +79,8 @@ class People:
         return None
 
     async def _person(self, plan_id: str) -> None:
-        random, faults, plan = self._random, self._world.faults, self._author.plan()
+        random, faults = self._random, self._world.faults
+        plan = self._author.plan(self._world.size.tasks)
         while plan_id not in self._world.records.plans:
             await self.try_(lambda app: app._send(plan_id, plan))
             await asyncio.sleep(0.01 * random.random())
@@ -85,7 +95,7 @@ class People:
         """Look at the plan now and then."""
         while not self._world.faults.over:
             await asyncio.sleep(self._random.choice((0.001, 0.1, 1.0)) * self._random.random())
-            if self._random.random() < 0.8:
+            if self._random.random() < 0.95:
                 await self._view(plan_id)
             else:
                 await self._ask_why(plan_id)
@@ -248,7 +258,8 @@ class People:
         records, loop = self._world.records, self._world.loop
         for plan_id in list(records.plans):
             self._waiting.append(asyncio.create_task(self._result(plan_id)))
-            await self._ask_why(plan_id)
+            if self._random.random() < 0.3:
+                await self._ask_why(plan_id)
         length, since = 0, loop.time()
         while left := [plan for plan in records.plans.values() if plan.state.status not in ENDED]:
             await asyncio.sleep(0.05 if loop.time() - since < 5.0 else 2.0)

@@ -51,9 +51,9 @@ class PlanAuthor:
         self._toolbox = toolbox()
         self._works: set[int] = set()  # tasks of the draft whose result has the number of a run
 
-    def plan(self) -> Initialize:
-        """The command that begins a plan."""
-        draft = self.draft()
+    def plan(self, most: int) -> Initialize:
+        """The command that begins a plan of fewer tasks than ``most``."""
+        draft = self.draft(most)
         approved_by = "a person" if self._random.random() < 0.7 else None
         return begin_plan(draft, compile_plan(draft, self._toolbox), self._config(), approved_by)
 

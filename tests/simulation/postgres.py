@@ -14,7 +14,7 @@ import asyncpg
 
 from planfold.backends.postgres import wakeup
 from planfold.backends.postgres.address import parse_address
-from planfold.backends.postgres.connection import DatabaseClock, ServerConnection
+from planfold.backends.postgres.connection import DatabaseClock, ServerConnection, elapsed
 from planfold.backends.postgres.migration import Meta
 from planfold.backends.postgres.store import PostgresStore
 from tests.simulation.event_loop import OWNER
@@ -26,6 +26,7 @@ ADDRESS: Final = parse_address("postgresql://model/planfold")
 LOCKED_S: Final = 0.01  # between two looks at whether an advisory lock is free
 POLL_S: Final = 8.0  # between two looks for what others have written
 APPENDS: Final = ("append", "append_one")
+SKEWS_S: Final = (0.0, -1_000.0, 1_000.0)
 WRITES: Final = frozenset(
     (*APPENDS, "claim", "claim_of_stream", "claim_suspect", "claim_limited", "release", "renew")
 ) | {"enter", "leave", "save_snapshot", "declare_limits"}
@@ -96,6 +97,10 @@ class ModelStore(PostgresStore):
 
     listeners: list[ModelListener]
 
+    async def look(self) -> None:
+        """The next poll for what others have written."""
+        await self.others._look()
+
     async def _connect_listener(self) -> Any:
         listener = ModelListener()
         self.listeners.append(listener)
@@ -153,10 +158,12 @@ class ServerLine:
         if writes:
             await line.may_crash()
         answer: asyncio.Future[Any] = self._loop.create_future()
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         lost = faults.happens("lost answer", 0.3 if writes else 0.05)
         asked = (connection, name, arguments, answer)
-        Context().run(self._loop.create_task, self._serve(*asked))
+        if name == "lock_stream" or faults.delays:
+            Context().run(self._loop.create_task, self._serve(*asked))
+        else:
+            self._loop.call_soon(self._serve_at_once, *asked, context=Context())
         if writes:
             await line.may_crash()
         if lost:
@@ -164,26 +171,53 @@ class ServerLine:
             line.note(f"lost answer of {name}")
             connection.terminate()
             raise asyncpg.ConnectionDoesNotExistError("simulated: the connection broke")
-        rows = await asyncio.shield(answer)
+        rows = await answer
         await line.pause()
         return rows
+
+    def _serve_at_once(
+        self, connection: ModelConnection, name: str, arguments: Any, answer: asyncio.Future[Any]
+    ) -> None:
+        begun = self._server.begin(name, arguments) if name in APPENDS else None
+        if begun is None and name in APPENDS:
+            self._loop.create_task(self._serve(connection, name, arguments, answer))
+        else:
+            self._answer(connection, name, arguments, answer, begun)
 
     async def _serve(
         self, connection: ModelConnection, name: str, arguments: Any, answer: asyncio.Future[Any]
     ) -> None:
         begun = None
-        try:
-            if name in APPENDS:
-                while (begun := self._server.begin(name, arguments)) is None:
-                    await self._server.next_end()
-            if name == "lock_stream":
+        if name in APPENDS:
+            while (begun := self._server.begin(name, arguments)) is None:
+                await self._server.next_end()
+        if name == "lock_stream":
+            try:
                 await self._lock(connection, *arguments)
-            await self._line.pause()
-            answer.set_result(connection.carry_out(name, arguments, begun))
+            except asyncpg.LockNotAvailableError as fault:
+                _refuse(answer, fault)
+                return
+        await self._line.pause()
+        self._answer(connection, name, arguments, answer, begun)
+
+    def _answer(
+        self,
+        connection: ModelConnection,
+        name: str,
+        arguments: Any,
+        answer: asyncio.Future[Any],
+        begun: OpenTransaction | None,
+    ) -> None:
+        """Carry it out, also where the client does not wait for it any more."""
+        try:
+            rows = connection.carry_out(name, arguments, begun)
         except NotImplementedError as fault:  # else the client would try again
             self._loop.call_exception_handler({"message": "the model", "exception": fault})
         except Exception as fault:
-            answer.set_exception(fault)
+            _refuse(answer, fault)
+        else:
+            if not answer.done():
+                answer.set_result(rows)
 
     async def _lock(self, connection: ModelConnection, key: int, seconds: str) -> None:
         until = self._loop.time() + float(seconds.removesuffix("s"))
@@ -191,6 +225,12 @@ class ServerLine:
             if self._loop.time() >= until:
                 raise asyncpg.LockNotAvailableError("simulated: another one holds the lock")
             await asyncio.sleep(LOCKED_S)
+
+
+def _refuse(answer: asyncio.Future[Any], fault: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(fault)
+        answer.exception()  # it is known of, also where the client has ended
 
 
 class SharedPostgres:
@@ -209,6 +249,9 @@ class SharedPostgres:
         server_line = self._lines[process] = ServerLine(self.server, line, self._loop)
         store = open_store(self.server, self._database.codec, None, server_line)
         self._opened.append((process, store))
+        clock: Any = store.clock
+        clock._offset += self._faults.of("clock").choice(SKEWS_S)  # of another machine
+        clock.heard(self._database.clock(), elapsed())
         return store
 
     def serving(self) -> Any:

@@ -4,7 +4,7 @@ entry is checked against the log when it is made."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,10 @@ from planfold.runtime.aggregate import PLAN, SCHEDULES, SIGNALS, Aggregate
 from tests.simulation.stores import Database, ran
 
 KINDS = {kind.stream_id: kind for kind in (PLAN, SIGNALS, SCHEDULES)}
+
+OF_PEOPLE = "command-"  # ids of their commands begin with it
+DOUBT_S = 15.0  # about the clock of the server, which is heard of with delay
+LATE_S = 300.0  # from a decision to its commit
 
 
 class Violation(AssertionError):
@@ -124,6 +128,9 @@ class Records:
             early = stream.log and envelope.recorded_at < stream.log[-1].recorded_at
             if self.steady and self.one_clock and early:
                 self.violated(f"{aggregate_id}#{envelope.version} is earlier than the one before")
+            ahead = envelope.recorded_at - self.database.clock()
+            if self.steady and not -LATE_S < ahead < DOUBT_S:
+                self.violated(f"{aggregate_id}#{envelope.version} is recorded {ahead:.0f} s ahead")
             for watcher in self.watchers:
                 watcher(stream, envelope)
             stream.take_in(envelope)
@@ -171,15 +178,29 @@ class Records:
             if stream is None or msgspec.json.encode(event) not in stream.data:
                 self.violated(f"{aggregate_id}: {where} was told of {short(event)}; not in the log")
 
+    def holds(self, plan: PlanRecord, event: Any) -> bool:
+        """Whether the plan's log has the event, or that of what a fork continues."""
+        first = plan.log[0].event
+        if msgspec.json.encode(event) in plan.data:
+            return True
+        return isinstance(first, PlanForked) and self.holds(self.plans[first.origin], event)
+
     def length(self, aggregate_id: str) -> int:
         """Of its log: 0 where it has not begun."""
         stream = self.stream(aggregate_id)
         return len(stream.log) if stream else 0
 
-    def refused(self, kind: Aggregate, aggregate_id: str, command: Any, since: int) -> None:
+    def refused(
+        self, kind: Aggregate, aggregate_id: str, command: Any, since: int, sent: Mapping[str, Any]
+    ) -> None:
         """A caller has heard that ``command`` is refused, or changes nothing: the log must have
-        been so that this was true, at some time since the command was sent at this length."""
+        been so that this was true, at some time since the command was sent at this length. And
+        it must not hold what the command did."""
         stream = self.stream(aggregate_id) or StreamRecord(kind, aggregate_id)
+        command_id = sent.get("command_id") or ""
+        caused = [e for e in stream.log[since:] if e.metadata.causation_id == command_id]
+        if caused and command_id.startswith(OF_PEOPLE) and not sent.get("idempotent"):
+            self.violated(f"{aggregate_id}: {command!r} was refused; {caused[0].event_id} is its")
         for length in range(len(stream.log), since - 1, -1):
             try:
                 if not self.folded(stream, length).process(command):

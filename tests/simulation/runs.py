@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from planfold.eventstore.envelope import Envelope
 from planfold.planner.events import (
     ClarificationReceived,
@@ -169,6 +167,8 @@ class Runs:
         allowed = 1 + plan.consents.get(run.task_id, 0)
         if run.task_id in plan.inherited and not _may_repeat(plan, run.task_id):
             allowed -= 1
+        if _undone_by(plan, run.task_id) in plan.effects:  # it undoes what the fork did itself
+            allowed = max(allowed, 1)
         if effect is Effect.Once and count > allowed:
             self._records.violated(
                 f"{run.plan_id}: task {run.task_id} acted {count} times; {allowed} were allowed"
@@ -188,7 +188,7 @@ class Runs:
         plan = self._records.plans.get(run.plan_id)
         if plan is None or run.task_id not in plan.state.tasks:
             self._records.violated(f"{run}: a step ended before its dispatch")
-        elif msgspec.json.encode(StepRecorded(run.task_id, "step", value)) not in plan.data:
+        elif not self._records.holds(plan, StepRecorded(run.task_id, "step", value)):
             self._records.violated(f"{run}: a step gave {value}; not in the log")
 
 
@@ -215,3 +215,8 @@ def _consented(state: PlannerState, task_ids: Sequence[int], reason: str) -> lis
 def _may_repeat(plan: PlanRecord, task_id: int) -> bool:
     repeat = plan.log[0].event.repeat
     return task_id in repeat or map_of(task_id) in repeat
+
+
+def _undone_by(plan: PlanRecord, task_id: int) -> int | None:
+    task = plan.state.tasks.get(task_id)
+    return task.spec.undoes if task is not None else None

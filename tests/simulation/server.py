@@ -156,12 +156,11 @@ class ModelServer:
                 self._end(begun)
         refused = any(refusals)
         if name == "append":
-            answer: tuple[Any, ...] = (positions, refusals if refused else None, at)
-        elif refused and str(refusals[0]).startswith("lease"):
+            shown = "{" + ",".join(map(str, positions)) + "}" if positions else None
+            return [NamedRow.of((), (shown, refusals if refused else None, at))]
+        if refused and str(refusals[0]).startswith("lease"):
             raise LostLease(refusals[0])
-        else:
-            answer = (None if refused else positions[-1], at)
-        return [NamedRow.of([name], [answer])]
+        return [NamedRow.of([name], [(None if refused else positions[-1], at)])]
 
     def _write(
         self, decisions: Sequence[Decision], begun: OpenTransaction | None

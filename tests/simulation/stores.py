@@ -37,10 +37,26 @@ LOST_HINT_S: Final = 2.0
 WRITES = frozenset(("append", "enter", "leave", "claim", "release", "renew", "save_snapshot"))
 
 
+_FREE: list[apsw.Connection] = []  # of worlds that have ended
+_EMPTYING: Final = """
+DELETE FROM events; DELETE FROM sqlite_sequence; DELETE FROM streams; DELETE FROM task_queue;
+DELETE FROM commands; DELETE FROM snapshots; DELETE FROM workers; DELETE FROM limits;
+DELETE FROM limit_starts;
+"""
+
+
 def empty_database() -> bytes:
     connection = connect(MEMORY)
     migrate(connection, MEMORY)
     return connection.serialize("main")
+
+
+def _connection(content: bytes) -> apsw.Connection:
+    if _FREE:
+        return _FREE.pop()
+    connection = apsw.Connection(MEMORY, statementcachesize=500)
+    connection.deserialize("main", content)
+    return connection
 
 
 class Database:
@@ -48,13 +64,20 @@ class Database:
     after it, with the number of the process."""
 
     def __init__(self, content: bytes, clock: Callable[[], float]) -> None:
-        self.connection = apsw.Connection(MEMORY)
-        self.connection.deserialize("main", content)
+        self.connection = _connection(content)
         self.clock = clock
         self.codec = Codec(t for kind in (PLAN, SIGNALS, SCHEDULES) for t in kind.event_types)
         self.commits = 0
         self.looked: Callable[[], None] = lambda: None
         self.committed: Callable[[int], None] = lambda _: None
+
+    def close(self) -> None:
+        """The next world has the connection, emptied: it knows the statements already."""
+        connection = self.connection
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute(_EMPTYING)
+        _FREE.append(connection)
 
     def store(self) -> SqliteStore:
         """A store that only the simulation reads from."""
@@ -151,6 +174,8 @@ class Line:
             await asyncio.get_running_loop().create_future()
 
     async def pause(self) -> None:
+        if not self.faults.delays:
+            return
         for _ in range(self.faults.turns()):
             await asyncio.sleep(0)
         if seconds := self.faults.seconds():
@@ -224,6 +249,10 @@ class SimulatedStore(SqliteStore):
         """Another process has written."""
         self.hints += 1
         self.wakeup.notify(WORK, *changed)
+
+    async def look(self) -> None:
+        """What others have written is seen at once, or when its hint has come."""
+        await asyncio.sleep(LOST_HINT_S)
 
     def watch_other_processes(self) -> None: ...
 

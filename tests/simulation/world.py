@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from planfold.planner.events import PlanForked
 from planfold.readmodels.replay import Replayer
@@ -31,17 +31,33 @@ POLL_S = 5.0  # between two looks of a worker that waits: most of a seed would b
 BEFORE_THE_HOUR = 39.0  # seconds after it, after which a minute begins soon
 MOST_TURNS = 60_000
 SHARE_OF_POSTGRES = 0.35
+SHARE_OF_SMALL = 0.9  # of the worlds: they show most bugs in the least time
 EMPTY = empty_database()
 
 
-class World:
-    """``run`` lets a seed happen; raises Violation."""
+class Size(NamedTuple):
+    """How much may happen in a world: each number is drawn."""
 
-    def __init__(self, seed: int, without: Collection[str] = ()) -> None:
+    chaos_s: tuple[float, ...]  # for which things fail
+    processes: tuple[int, ...]
+    plans: tuple[int, ...]
+    tasks: int  # of a plan, fewer than this
+
+
+SMALL: Final = Size((0.02, 0.1, 0.3), (1, 2), (1, 1, 1, 2), 5)
+LARGE: Final = Size((0.3, 1.0, 5.0), (1, 1, 2, 3), (1, 1, 2, 3), 8)
+
+
+class World:
+    """``run`` lets a seed happen; raises Violation. ``database``: else it comes from the seed."""
+
+    def __init__(
+        self, seed: int, without: Collection[str] = (), database: str | None = None
+    ) -> None:
         self.random = Random(f"{seed}/world")
         self.faults = Faults(seed, without)
         choice = self.random.choice
-        self.loop = SimulatedLoop(Random(f"{seed}/order"))
+        self.loop = SimulatedLoop(Random(f"{seed}/order"), MOST_TURNS)
         self.offset = 0.0
         self.database = Database(EMPTY, self.clock)
         self.trace: list[str] = []
@@ -50,20 +66,24 @@ class World:
         self.queue = QueueRecord(self.records)
         self.runs = Runs(self.records, self.queue, self.loop.time)
         self.rules = Rules(self.records)
-        self.backend = self._backend()
+        self.backend = self._backend(database)
         self.every_step = self.random.random() < 0.05
         self.concurrency = choice((1, 2, 4, 16))
         self.drain_s = choice((0.0, 0.0, 1.0))
-        self.chaos_s = choice((0.3, 1.0, 5.0))
+        self.size = SMALL if self.random.random() < SHARE_OF_SMALL else LARGE
+        self.chaos_s = choice(self.size.chaos_s)
         self.processes: list[Process] = []
         features = features_of(self.random) - {*without}
+        if self.size is SMALL:
+            features -= {"schedule"}  # it lasts for minutes
         if "schedule" in features:
             self.offset = BEFORE_THE_HOUR
         self.people = People(self, self.random, features)
         self._count = 0
 
-    def _backend(self) -> Any:
-        if self.random.random() < SHARE_OF_POSTGRES:
+    def _backend(self, name: str | None) -> Any:
+        drawn = "postgres" if self.random.random() < SHARE_OF_POSTGRES else "sqlite"
+        if (name or drawn) == "postgres":
             from tests.simulation.postgres import SharedPostgres  # it loads asyncpg
 
             self.records.one_clock = False
@@ -113,32 +133,26 @@ class World:
             self.loop.end(process)
         self.loop.end(None)
         self.loop.close()
-        self.database.connection.close()
+        self.database.close()
 
     async def _main(self) -> None:
         self.loop.set_exception_handler(self._unhandled)
         self.database.committed = self._committed
-        for _ in range(self.random.choice((1, 1, 2, 3))):
+        for _ in range(self.random.choice(self.size.processes)):
             self._start()
-        working = asyncio.create_task(self.people.work(self.random.choice((1, 1, 2, 3))))
+        working = asyncio.create_task(self.people.work(self.random.choice(self.size.plans)))
         nature = asyncio.create_task(self._nature())
-        watch = asyncio.create_task(self._watch_turns())
         await nature
         await working
         await self._rest()
-        watch.cancel()
+        await asyncio.gather(*[p.spawn(p.see()) for p in self.processes if p.alive])
+        await self._rest()
         self._check_end()
 
     def _committed(self, by: int) -> None:
         changed, self.records.changed = self.records.changed, {}
         others = [p for p in self.processes if p.alive and p.number != by]
         self.backend.tell(others, changed, self.faults)
-
-    async def _watch_turns(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            if self.loop.turns > MOST_TURNS:
-                self.violated("it never comes to rest")
 
     def _unhandled(self, _: Any, context: dict[str, Any]) -> None:
         fault = context.get("exception")
@@ -156,7 +170,7 @@ class World:
 
     async def _nature(self) -> None:
         faults, end = self.faults, self.loop.time() + self.chaos_s
-        while self.loop.time() < end:
+        while self.loop.time() < end and not self._is_over():
             await asyncio.sleep(self.random.choice((0.001, 0.01, 0.1, 1.0)) * self.random.random())
             for kind, happen in self._happenings().items():
                 if faults.happens(kind, 0.5):
@@ -165,6 +179,10 @@ class World:
         self.note("nothing fails any more")
         if not any(process.alive for process in self.processes):
             self._start()
+
+    def _is_over(self) -> bool:
+        """Whether everything has ended, and no person changes their mind."""
+        return self.people.all_ended() and not self.faults.may("person")
 
     def _happenings(self) -> dict[str, Callable[[Random], None]]:
         return {"crash": self._crash, "stop": self._stop, "stall": self._stall, "clock": self._set}

@@ -69,7 +69,7 @@ def compile_plan(
     checks = ArgumentChecks(limits, faults)
     undo_checks = UndoChecks(tools, limits, faults)
     effects: dict[int, Effect] = {}  # of sub-plans, by place
-    size = _bytes_of([draft.title, draft.goal])
+    size = len(_json_of([draft.title, draft.goal]))
     for place in range(len(tasks)):
         links.add_explicit(place)
         if place in malformed:
@@ -101,12 +101,13 @@ def _check_task(
 ) -> int:
     """Check a single task, link its references, and return its size in bytes."""
     task, name = numbered.tasks[place], numbered.names[place]
-    check_fields(task, name, limits, faults)
+    written = _json_of(msgspec.structs.replace(task, arguments=None))
+    check_fields(task, name, limits, faults, written)
     check_map(task, name, faults)
     check_wait(task, name, faults)
     tool = _find_tool(task, name, tools, faults)
     check_shared_limits(task, tool, name, tools, faults)
-    size = _bytes_of(msgspec.structs.replace(task, arguments=None))
+    size = len(written)
     calls = tool is not None or task.plan is not None
     arguments = {} if task.arguments is None and calls else task.arguments
     if arguments is not None:
@@ -123,15 +124,15 @@ def _check_task(
     return size
 
 
-def _bytes_of(value: object) -> int:
+def _json_of(value: object) -> bytes:
     try:
-        return len(msgspec.json.encode(value))
+        return msgspec.json.encode(value)
     except (
         ValueError,
         TypeError,
         RecursionError,
     ):  # it has a fault already: not Unicode, or not a text
-        return 0
+        return b""
 
 
 def _find_tool(task: TaskDraft, name: str, tools: Toolbox, faults: Faults) -> Tool | None:

@@ -41,9 +41,18 @@ def check_plan_texts(draft: PlanDraft, limits: Limits, faults: Faults) -> None:
         faults.add("must be a list of texts", field="tags", fix="pass a list of str")
 
 
-def check_fields(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> None:
-    """Every check that needs no other task and no tool."""
-    _check_texts(task, name, limits, faults)
+def check_fields(
+    task: TaskDraft, name: str, limits: Limits, faults: Faults, written: bytes
+) -> None:
+    """Every check that needs no other task and no tool. ``written`` is the task as JSON without its
+    arguments; empty where it cannot be."""
+    if not written or b"\\u0000" in written:
+        for field, text in _texts(task):
+            if message := unicode_fault(text):
+                faults.add(message, task=name, field=field, fix="remove that character")
+    _check_texts(task, name, faults)
+    if not 0 < len(written) <= min(limits.description_chars, limits.name_chars):
+        _check_lengths(task, name, limits, faults)
     _check_numbers(task, name, faults)
     _check_combination(task, name, faults)
     _check_order(task, name, faults)
@@ -51,10 +60,7 @@ def check_fields(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
         _check_question(task, name, faults)
 
 
-def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> None:
-    for field, text in _texts(task):
-        if message := unicode_fault(text):
-            faults.add(message, task=name, field=field, fix="remove that character")
+def _check_texts(task: TaskDraft, name: str, faults: Faults) -> None:
     for field, value in (("description", task.description), ("tool", task.tool)):
         if value is not None and not value.strip():
             fix = "say what the task does" if field == "description" else "name a tool"
@@ -67,6 +73,9 @@ def _check_texts(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> 
             message = f"{quoted(task.label)} looks like an id"
         fix = "use a letter or _ first, then letters, digits, _ and -"
         faults.add(message, task=name, field="label", fix=fix)
+
+
+def _check_lengths(task: TaskDraft, name: str, limits: Limits, faults: Faults) -> None:
     most = limits.description_chars
     _check_length("description", task.description, name, "description_chars", most, faults)
     for field in ("label", "route", "tool", "for_each", "item_label", "plan"):

@@ -209,7 +209,7 @@ def checked_tasks(draft: PlanDraft, faults: Faults) -> tuple[list[TaskDraft], se
             message = f"is a {type(task).__name__}, not a TaskDraft"
             faults.add(message, task=str(place), fix="pass TaskDraft(description=...)")
             continue
-        raw = {field: getattr(task, field) for field in TaskDraft.__struct_fields__}
+        raw = msgspec.structs.asdict(task)
         if raw["undo"] is not None:
             raw["undo"] = _plain(raw["undo"])
         if raw["attachments"] or raw["retry"] is not None:

@@ -22,7 +22,7 @@ _UNUSED: Final = ("tool", "arguments", "retry", "route", "choices", "deadline", 
 
 def is_wait(task: TaskDraft) -> bool:
     """Whether the task waits, and does nothing else."""
-    return any(getattr(task, field) is not None for field in WAITS)
+    return task.wait is not None or task.at is not None or task.wait_for is not None
 
 
 def check_wait(task: TaskDraft, name: str, faults: Faults) -> None:

@@ -128,7 +128,8 @@ def profile_of(state: PlannerState) -> Profile:
 def over_budget(state: PlannerState) -> bool:
     """Whether the rendered context has passed the budget and there is something left to compact.
     Takes the same time however large the plan is."""
-    taken = state.fresh_tokens + text_tokens(state.context_summary)
+    summary = state.context_summary
+    taken = state.fresh_tokens + (text_tokens(summary) if summary else 0)
     if taken <= state.config.token_budget * _RESULTS_SHARE or not state.uncompacted:
         return False  # the share that results always have: the usual case
     return taken > _results_room(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from planfold.compaction.errors import compact_error_message
 from planfold.planner.answers import answer_by_default
@@ -32,6 +33,7 @@ from planfold.planner.tasks import PLANNING, Prompt, Task, TaskSpec, TaskStatus
 from planfold.planner.undo import how_to_undo, undo_before, undo_counts
 from planfold.planner.waits import end_wait, start_wait
 
+_OTHER: Final = tuple(status for status in TaskStatus if status is not TaskStatus.Completed)
 PREPARED = "fork"  # who gives an answer that a fork was made with
 _PLANNED, _SKIPPED, _RUNNING, _ASKING = (
     TaskStatus.Planned,
@@ -46,14 +48,12 @@ def has_work(state: PlannerState, now: float) -> bool:
     if state.outcome is not None:
         return False
     schedule = state.schedule
-    if _is_over(state) or schedule.over:
+    if schedule.over or (schedule.startable and _nothing_holds_back(state)) or _is_over(state):
         return True
     if not (schedule.startable or schedule.delayed or schedule.deadlines.pending):
         return False  # nearly always: all that can run is running
-    return _nothing_holds_back(state) or (
-        next(schedule.deadlines.due(now), None) is not None
-        or next(iter(_startable(state, now)), None) is not None
-    )
+    due = next(schedule.deadlines.due(now), None)
+    return due is not None or next(iter(_startable(state, now)), None) is not None
 
 
 def _starts_nothing(state: PlannerState) -> bool:
@@ -64,9 +64,7 @@ def _starts_nothing(state: PlannerState) -> bool:
 def _nothing_holds_back(state: PlannerState) -> bool:
     """Without limits every free task can start. This is the usual case, so it is checked first."""
     approved = state.approved or state.undoing
-    if _is_limited(state) or _starts_nothing(state) or not approved:
-        return False
-    return state.schedule.startable > 0
+    return not (_is_limited(state) or _starts_nothing(state)) and approved
 
 
 def _is_limited(state: PlannerState) -> bool:
@@ -87,8 +85,9 @@ def continue_plan(state: PlannerState, command: Continue) -> list[Event]:
                 events += answer_by_default(state, question, skipped)
             else:
                 events += end_wait(state, state.tasks[task_id], skipped)
-    for task_id in sorted(state.schedule.over):
-        events += end_map(state, state.tasks[task_id], skipped)
+    if state.schedule.over:
+        for task_id in sorted(state.schedule.over):
+            events += end_map(state, state.tasks[task_id], skipped)
     for task in _startable(state, command.now):
         if task.spec.id not in skipped:  # by the end of the map that it was to run behind
             events += _start(state, task, command.now, skipped)
@@ -237,7 +236,7 @@ def _start(state: PlannerState, task: Task, now: float, skipped: set[int]) -> It
     if spec.kind is QUESTION:
         return _ask(state, spec, now)
     try:
-        arguments = _resolved(state, task)
+        arguments = _resolved(state, task) if spec.tool is not None else None
     except ReferenceFault as fault:
         error = compact_error_message(str(fault), state.config.error_char_limit)
         if spec.undoes is not None:
@@ -272,7 +271,7 @@ def _end_without_start(state: PlannerState, task: Task) -> TaskStatusUpdated | N
     if spec.id >= STRIDE and (lost := lost_counterpart(state, task)):
         return skip(spec.id, lost)
     decides = spec.when is not None or spec.run_if != "completed"
-    if decides or _SKIPPED in state.schedule.counts:
+    if decides or state.schedule.counts[_SKIPPED]:
         return kept_off(state, task)
     return None
 
@@ -305,20 +304,22 @@ def _conclusion(state: PlannerState) -> PlanningCompleted:
 def summary_of(state: PlannerState) -> PlanSummary:
     """How the tasks and items have ended, without those that a revision superseded. Those that
     undo others are only among the ids."""
-    by_status: dict[TaskStatus, list[int]] = {status: [] for status in TaskStatus}
-    others = state.schedule.having([s for s in TaskStatus if s is not TaskStatus.Completed])
-    for task in others:
-        if not task.superseded:
-            by_status[task.status].append(task.spec.id)
-    skipped = by_status[TaskStatus.Skipped]
     completed, total = state.progress
+    if state.schedule.counts[TaskStatus.Completed] == len(state.tasks):
+        others = []
+    else:
+        others = state.schedule.having(_OTHER)
+    ended = [task for task in others if not task.superseded]
+    failed = tuple(task.spec.id for task in ended if task.status is TaskStatus.Failed)
+    skipped = tuple(task.spec.id for task in ended if task.status is _SKIPPED)
+    cancelled = tuple(task.spec.id for task in ended if task.status is TaskStatus.Cancelled)
     undone, to_undo = undo_counts(state) if state.completions else (0, 0)
     return PlanSummary(
         total=total,
         completed=completed,
-        failed=tuple(by_status[TaskStatus.Failed]),
-        skipped=tuple(skipped),
-        cancelled=tuple(by_status[TaskStatus.Cancelled]),
+        failed=failed,
+        skipped=skipped,
+        cancelled=cancelled,
         unknown=tuple(t.spec.id for t in others if t.outcome_unknown),
         by_condition=tuple(i for i in skipped if state.tasks[i].not_needed),
         undone=undone,

@@ -28,6 +28,7 @@ ASKING: Final = TaskStatus.NeedsClarification
 COMPLETED: Final = TaskStatus.Completed
 FAILED: Final = TaskStatus.Failed
 SKIPPED: Final = TaskStatus.Skipped
+NO_TASKS: Final = Counter(dict.fromkeys(TaskStatus, 0))  # a status that is not in it costs more
 
 
 def satisfies(task: Task) -> bool:
@@ -94,7 +95,7 @@ class Schedule:
         self.startable = 0  # tasks in ``ready``
         self.running: Counter[str] = Counter()
         self.slots = 0  # tasks that run: items, and no maps
-        self.counts: Counter[TaskStatus] = Counter()
+        self.counts = NO_TASKS.copy()
         self.aside: Counter[TaskStatus] = Counter()  # the same of tasks that do not count
         self.delayed: set[int] = set()
         self.waits: dict[str, DueTimes] = {}  # when the delayed tasks of a route may start
@@ -228,10 +229,10 @@ class Schedule:
     def move(self, task: Task, status: TaskStatus, not_before: float | None = None) -> None:
         """Give ``task`` a new status and let its children know."""
         spec = task.spec
-        before, was_satisfied = task.status, satisfies(task)
         if spec.id >= STRIDE:
             self._move_item(task, status, not_before)
             return
+        before, was_satisfied = task.status, task.status in ENDED and satisfies(task)
         self._leave(task, spec)
         task.status = status
         task.not_before = not_before
@@ -240,7 +241,7 @@ class Schedule:
             self.gate(task)
             for follower in task.followed_by:
                 self._look_at_map(self._tasks[follower])
-        now_satisfied = satisfies(task)
+        now_satisfied = status in ENDED and satisfies(task)
         if self._late or self._sources:
             self._tell_each(task, (was_satisfied, now_satisfied), (before, status))
         elif was_satisfied is not now_satisfied:
@@ -324,17 +325,18 @@ class Schedule:
                 self._unready(child.spec)
 
     def _enter(self, task: Task, spec: TaskSpec) -> None:
-        self.counts[task.status] += 1
+        status = task.status
+        self.counts[status] += 1
         if self.aside and is_aside(task):
-            self.aside[task.status] += 1
-        self._place(task, spec)
+            self.aside[status] += 1
+        if status is RUNNING or status is PLANNED:
+            self._place(task, spec)
 
     def _place(self, task: Task, spec: TaskSpec) -> None:
-        status = task.status
-        if status is RUNNING:
+        if task.status is RUNNING:
             self.running[lane := self._lanes[spec.id]] += 1
             self.slots += lane != ""
-        elif status is PLANNED and self._unmet[spec.id] == 0:
+        elif self._unmet[spec.id] == 0:
             self._make_ready(task, spec)
 
     def _leave(self, task: Task, spec: TaskSpec) -> None:
@@ -371,6 +373,16 @@ class Schedule:
             self.startable -= lane.discard(spec.id)
 
 
+def move(
+    state: PlannerState, task: Task, status: TaskStatus, not_before: float | None = None
+) -> None:
+    """Give ``task`` a status that it may have now, and let those who wait for it know."""
+    if (schedule := state.__dict__.get("schedule")) is not None:
+        schedule.move(task, status, not_before)
+    else:
+        task.status, task.not_before = status, not_before
+
+
 def change(
     state: PlannerState, task: Task, trigger: str, not_before: float | None = None
 ) -> TaskStatus:
@@ -382,11 +394,7 @@ def change(
             f"{trigger} is not legal for task {task.spec.id}, which {in_words(before)}"
         )
     if after is not before or trigger is RESET:
-        if (schedule := state.__dict__.get("schedule")) is not None:
-            schedule.move(task, after, not_before)
-        else:
-            task.status = after
-            task.not_before = not_before
+        move(state, task, after, not_before)
         if before is ASKING:
             state.questions.pop(task.spec.id, None)
     return after

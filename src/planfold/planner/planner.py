@@ -117,20 +117,22 @@ class Planner(PlanMemory):
         question's deadline ends, or a wait. Dispatched tasks enter the queue; they leave it when
         their attempt has ended.
         """
-        queue = _queue_changes(self.state, events) if events else ()
+        state = self.state
+        queue = _queue_changes(state, events) if events else ()
         command = self._next_command(now)
         if command is not None:
             return Outlook(command, queue=queue)
-        timed = self.state.schedule.delayed or self.state.schedule.deadlines.pending
-        due = next_due(self.state) if timed else None
-        if self.state.unregistered and (new := to_register(self.state)):
+        due, schedule = None, state.schedule
+        if schedule.delayed or schedule.deadlines.pending:
+            due = next_due(state)
+        if state.unregistered and (new := to_register(state)):
             due = (new[0].waiting_since, new[0].waiting_since)  # at once
-        elif self.state.parent is not None and owes_end(self.state):
-            due = (self.state.updated_at, self.state.updated_at)
+        elif state.parent is not None and owes_end(state):
+            due = (state.updated_at, state.updated_at)
         due_at, due_since = due or (None, 0.0)
-        head, size = self.state.head(), _size(self.state)
-        phase = _phase(self.state, head["status"])
-        return Outlook(None, due_at, queue, head, size, phase, due_since)
+        head = state.head()
+        phase = _phase(state, head["status"])
+        return Outlook(None, due_at, queue, head, _size(state), phase, due_since)
 
     def _next_command(self, now: float) -> Command | None:
         state = self.state

@@ -18,6 +18,7 @@ from planfold.planner.questions import Question
 from planfold.planner.tasks import ParentTask, Pause, PlanStatus, Task, TaskStatus
 
 RUNNING: Final = PlanStatus.Running  # looking up a member takes time
+COMPLETED: Final = TaskStatus.Completed
 
 
 class PlannerState(msgspec.Struct, dict=True):
@@ -87,9 +88,10 @@ class PlannerState(msgspec.Struct, dict=True):
     def progress(self) -> tuple[int, int]:
         """How many tasks and items have completed, and of how many: without those that a revision
         superseded and those that undo others."""
-        counts, aside = self.schedule.counts, self.schedule.aside
-        done = counts[TaskStatus.Completed] - aside[TaskStatus.Completed]
-        return done, len(self.tasks) - aside.total()
+        done, aside = self.schedule.counts[COMPLETED], self.schedule.aside
+        if not aside:
+            return done, len(self.tasks)
+        return done - aside[COMPLETED], len(self.tasks) - aside.total()
 
     def deadline_of(self, task_id: int) -> float | None:
         """When a task's wait ends by time: the default of its question applies, or its wait
@@ -134,6 +136,9 @@ class PlannerState(msgspec.Struct, dict=True):
     @property
     def status(self) -> PlanStatus:
         """The plan's status, derived from its tasks, its approval and its outcome."""
+        asks = self.questions or self.paused or self.breakpoints
+        if self.approved and not (asks or self.outcome or self.cancelled or self.undoing):
+            return RUNNING  # nearly always
         if self.outcome is not None:
             return PlanStatus(self.outcome)
         if self.undoing:

@@ -27,7 +27,7 @@ from planfold.planner.events import (
     TasksReset,
     TaskStatusUpdated,
 )
-from planfold.planner.graph import change
+from planfold.planner.graph import change, move
 from planfold.planner.items import STRIDE
 from planfold.planner.maps import (
     answer_of_item_changed,
@@ -51,8 +51,8 @@ _STATUS_TRIGGER: Final = {status: f"TaskStatusUpdated:{status.value}" for status
 
 def dispatched(state: PlannerState, event: TaskDispatched) -> None:
     task = state.tasks[event.task_id]
-    if task.status is PLANNED and "schedule" not in state.__dict__:  # as change() does
-        task.status, task.not_before = RUNNING, None
+    if task.status is PLANNED:  # as change() does
+        move(state, task, RUNNING)
     else:
         change(state, task, t.DISPATCHED)
     if not task.started_at:
@@ -74,7 +74,6 @@ def status_updated(state: PlannerState, event: TaskStatusUpdated) -> None:
         and spec.kind is not QUESTION
         and event.task_id < STRIDE
         and not state.begun_by_task
-        and "schedule" not in state.__dict__
     ):
         _complete(state, task, event)
         return
@@ -106,7 +105,7 @@ def decided(state: PlannerState, event: TaskDecided) -> None:
 
 def _complete(state: PlannerState, task: Task, event: TaskStatusUpdated) -> None:
     """What :func:`change` and :func:`_end` do of an ordinary task: the half of a long history."""
-    task.status, task.not_before = COMPLETED, None
+    move(state, task, COMPLETED)
     task.finished_at = state.updated_at
     task.result, task.error = event.result, None
     task.cancel_requested, task.outcome_unknown = False, event.outcome_unknown

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
+from planfold.errors import PlanfoldError, Transient
 from planfold.eventstore.queue import Lease
 from planfold.executors.context import Asking, TaskContext
 from planfold.executors.executor import CUT_OFF, Executor, Outcome
@@ -20,6 +22,8 @@ Key = tuple[str, int]
 """Aggregate and task: a worker runs one attempt of a task at a time."""
 
 CANCEL_GRACE_S = 10.0
+UNSTOPPABLE_S = 20.0  # longer than the grace that executors give what they run
+CLOSED_S = 1.0
 MAX_CRASHES = 5  # workers that may die of a task before it counts as failed
 
 
@@ -37,6 +41,8 @@ class Attempt:
         self.lost = False  # another worker may have the task by now
         # Unless None, it ends without a report: its task is released, as started or not.
         self.to_release: bool | None = False
+        self.alone = False  # when its work was over, nothing else ran
+        self.handed_in = False  # its report is on its way, and no task waits for that
         self.began_at = 0.0  # seconds since the epoch
         self._stopping = stopping
         self._context: TaskContext | None = None
@@ -53,6 +59,11 @@ class Attempt:
         """Whether the stop of the worker has cancelled the attempt, even if the executor ignores
         that."""
         return self.running is not None and self.running.cancelling() > 0 and self._stopping()
+
+    @property
+    def reports(self) -> bool:
+        """Whether it runs, or its report is on its way."""
+        return self.handed_in or (self.running is not None and not self.running.done())
 
     def cancel(self) -> None:
         """Ask the executor to stop; after a grace of 10 s it is made to."""
@@ -84,7 +95,8 @@ class Attempt:
         self.may_have_acted = once
         try:
             if context.task.spec.timeout is None and context.task.spec.stall_timeout is None:
-                return self._honest(await executor.execute(context), once)
+                outcome = await executor.execute(context)
+                return self._honest(outcome, once) if once else outcome
             return self._honest(await _in_time(executor, context), once)
         except _Overdue as overdue:
             said = str(overdue)
@@ -203,7 +215,7 @@ def by_own_clock(lease: Lease, asked: float, answered: float) -> Lease:
     return lease if claimed_at == lease.claimed_at else replace(lease, claimed_at=claimed_at)
 
 
-def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
+def stop_lost(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
     """Stop the attempts that this worker has no lease for any more, and those that were
     cancelled."""
     owned = {(lease.aggregate_id, lease.task_id): lease for lease in leases}
@@ -215,7 +227,24 @@ def heed(running: dict[Key, Attempt], leases: Sequence[Lease]) -> None:
             attempt.cancel()
 
 
-async def cancel_tasks(
+async def end_attempts(
+    attempts: Sequence[Attempt], trouble: Callable[[PlanfoldError], None]
+) -> None:
+    """Cancel their tasks. An executor that catches its cancellation is closed where it waits."""
+    tasks = {attempt.running: attempt.lease for attempt in attempts if attempt.running}
+    stubborn = await _cancelled(list(tasks), UNSTOPPABLE_S)
+    if stubborn:
+        leases = [tasks[task] for task in stubborn]
+        names = ", ".join(sorted({lease.tool or lease.route for lease in leases}))
+        said = f"{names} caught CancelledError and did not end within {UNSTOPPABLE_S:g} s"
+        trouble(Transient(f"{said}; a tool has to raise it again"))
+        for task in stubborn:
+            with suppress(RuntimeError):  # it catches this too
+                task.get_coro().close()
+        await _cancelled(stubborn, CLOSED_S)
+
+
+async def _cancelled(
     tasks: Sequence[asyncio.Task[None]], within: float
 ) -> list[asyncio.Task[None]]:
     """Cancel these tasks; returns those that have not ended after ``within`` seconds."""

@@ -16,9 +16,9 @@ import msgspec
 from planfold.deciding import Decision
 from planfold.errors import Conflict, LeaseLost, PlanfoldError, Transient
 from planfold.eventstore.port import Append, CommandRecord, Fence
-from planfold.handler import Enqueue, Metadata, QueueChange, Settle, Signal
+from planfold.handler import Enqueue, Metadata, QueueChange, Signal
 from planfold.runtime.letter import Basis, Letter
-from planfold.runtime.slots import Dispatched, Reservation, Slots
+from planfold.runtime.slots import Reservation, Slots
 
 MOST_ROUNDS = 64  # in one commit, before it is sent
 MOST_EVENTS = 256
@@ -38,43 +38,8 @@ class Round(msgspec.Struct, eq=False):
         for letter, answer in zip(self.letters, self.decision.answers, strict=True):
             if isinstance(answer, PlanfoldError):
                 letter.fail(answer)
-            elif not letter.answer.done():
+            elif not letter.failed and (letter.patient or not letter.answer.done()):
                 letter.answer.set_result(list(answer))
-
-    def is_awaited(self) -> bool:
-        """Whether a caller, another worker or a task that begins only then waits until it is
-        durable."""
-        for letter in self.letters:
-            if not letter.patient:
-                return True
-        taken: frozenset[int] = frozenset()
-        if self.reservation is not None:
-            taken = self.reservation.leased
-            if self.reservation.waiting:
-                return True
-        for change, _ in self.decision.queue:
-            if isinstance(change, Signal):
-                return True
-            if isinstance(change, Enqueue) and change.task_id not in taken:
-                return True
-        return False
-
-    def takes(self, task_id: int) -> bool:
-        """Whether a worker here takes this task, which it dispatched."""
-        return self.reservation is not None and task_id in self.reservation.leased
-
-    def add_claims(
-        self, basis: Basis, fences: dict[Fence, None], records: list[CommandRecord]
-    ) -> None:
-        """Add what its accepted commands need in the store: the leases of reports, unless this
-        commit dispatched the attempt, and the ids of idempotent commands."""
-        for letter, answer in zip(self.letters, self.decision.answers, strict=True):
-            if not answer or isinstance(answer, PlanfoldError):
-                continue
-            if letter.fence is not None and letter.basis is not basis:
-                fences[letter.fence] = None
-            if letter.body_hash:
-                records.append(CommandRecord(letter.command_id, letter.body_hash))
 
 
 class Commit:
@@ -101,30 +66,87 @@ class Commit:
         self.slots: Slots | None = None  # of the worker that takes its tasks
         self.snapshot: bytes | None = None
         self.events = 0
+        self._decided: list[tuple[Any, Metadata]] = []
+        self._times: list[float] = []
+        self._fences: dict[Fence, None] = {}
+        self._records: list[CommandRecord] = []
+        self._queue: list[tuple[QueueChange, int] | None] = []
+        self._entered: dict[int, list[int]] = {}  # places of a task's changes since it entered
+        self._leased: set[int] = set()
+        self._ended: dict[int, None] = {}  # attempts over, or to stop; none began since
 
     def add(self, decided: Round, *, early: bool) -> None:
         """Add a decision; ``early``: begin what need not wait for the commit."""
+        decision, reservation = decided.decision, decided.reservation
         self.rounds.append(decided)
-        self.last = decided.decision
-        self.events += len(decided.decision.events)
+        self.last = decision
+        self._decided += decision.events
+        self._times += [decision.now] * len(decision.events)
+        self.events = len(self._decided)
         self.full = len(self.rounds) >= MOST_ROUNDS or self.events >= MOST_EVENTS
-        self.awaited = self.awaited or self.full or not self.quiet or decided.is_awaited()
-        reservation = decided.reservation
+        claims = self._add_claims(decided)
+        leaves = self._add_changes(decided)
+        self.awaited = self.awaited or self.full or not self.quiet or claims or leaves
         if reservation is None:
             return
         self.slots = reservation.slots
+        if reservation.waiting:  # tasks that begin only when it is durable
+            self.awaited = True
         if early and not self.full and reservation.early:
             if self.awaited:  # once the commit is on its way: attempts take the event loop's time
                 asyncio.get_running_loop().call_soon(reservation.begin, self.basis)
             else:
                 reservation.begin(self.basis)
 
+    def _add_claims(self, decided: Round) -> bool:
+        """Note what its accepted commands need in the store: the leases of reports, unless this
+        commit dispatched the attempt, and the ids of idempotent commands. Returns whether a caller
+        waits until it is durable."""
+        awaited = False
+        for letter, answer in zip(decided.letters, decided.decision.answers, strict=True):
+            awaited = awaited or not letter.patient
+            if not answer or isinstance(answer, PlanfoldError):
+                continue
+            if letter.fence is not None and letter.basis is not self.basis:
+                self._fences[letter.fence] = None
+            if letter.body_hash:
+                self._records.append(CommandRecord(letter.command_id, letter.body_hash))
+        return awaited
+
+    def _add_changes(self, decided: Round) -> bool:
+        """Keep what is left of the changes of the queue: a task that enters it and is settled in
+        the same commit was never there. Returns whether another worker waits for one of them."""
+        awaited, queue, entered = False, self._queue, self._entered
+        taken = decided.reservation.leased if decided.reservation is not None else ()
+        for one in decided.decision.queue:
+            change = one[0]
+            task_id = change.task_id
+            if isinstance(change, Enqueue):
+                entered[task_id] = []
+                if task_id in taken:
+                    self._leased.add(task_id)
+                    self._ended.pop(task_id, None)
+                else:
+                    awaited = True
+            else:
+                self._ended[task_id] = None
+                if isinstance(change, Signal):
+                    awaited = True
+                elif task_id in entered:
+                    for place in entered.pop(task_id):
+                        queue[place] = None
+                    self._leased.discard(task_id)
+                    continue
+            if task_id in entered:
+                entered[task_id].append(len(queue))
+            queue.append(one)
+        return awaited
+
     def succeed(self, workers: Sequence[Slots]) -> None:
         """It is in the log: answer, stop what is to stop, and begin what waited for that."""
         self.basis.durable = True
-        ended = self._ended()
-        for slots in workers if ended else ():
-            slots.withdraw(self.aggregate_id, ended)
+        for slots in workers if self._ended else ():
+            slots.withdraw(self.aggregate_id, self._ended)
         for decided in (*self.rounds, *self.eventless):
             decided.answer()
             if decided.reservation is not None:
@@ -153,67 +175,20 @@ class Commit:
 
     def append(self) -> Append:
         """What the store has to write."""
-        rounds, last = self.rounds, self.last
-        events: Sequence[tuple[Any, Metadata]] = last.events
-        times: Sequence[float] = ()
-        if len(rounds) > 1:
-            events = [event for decided in rounds for event in decided.decision.events]
-            times = [d.decision.now for d in rounds for _ in d.decision.events]
-        queue, leased = self._net_queue()
-        fences: dict[Fence, None] = {}
-        records: list[CommandRecord] = []
-        for decided in rounds:
-            decided.add_claims(self.basis, fences, records)
+        last = self.last
         return Append(
             self.stream_id,
             self.aggregate_id,
             self.version,
-            events,
-            queue,
-            list(fences),
-            records,
+            self._decided,
+            [one for one in self._queue if one is not None],
+            list(self._fences),
+            self._records,
             last.head,
             last.due_at,
             self.slots.owner if self.slots else None,
-            leased,
+            frozenset(self._leased),
             last.now,
             self.quiet,
-            times,
+            self._times if len(self.rounds) > 1 else (),
         )
-
-    def _net_queue(self) -> tuple[Dispatched, frozenset[int]]:
-        """What is left of the changes: a task that enters the queue and is settled in the same
-        commit was never there."""
-        if len(self.rounds) == 1:
-            reservation = self.rounds[0].reservation
-            return self.last.queue, reservation.leased if reservation else frozenset()
-        queue: list[tuple[QueueChange, int] | None] = []
-        entered: dict[int, list[int]] = {}  # the places of a task's changes since it entered
-        leased: set[int] = set()
-        for decided in self.rounds:
-            for change, version in decided.decision.queue:
-                task_id = change.task_id
-                if isinstance(change, Enqueue):
-                    entered[task_id] = []
-                    if decided.takes(task_id):
-                        leased.add(task_id)
-                elif isinstance(change, Settle) and task_id in entered:
-                    for place in entered.pop(task_id):
-                        queue[place] = None
-                    leased.discard(task_id)
-                    continue
-                if task_id in entered:
-                    entered[task_id].append(len(queue))
-                queue.append((change, version))
-        return [change for change in queue if change is not None], frozenset(leased)
-
-    def _ended(self) -> list[int]:
-        """Tasks of which an attempt is over or is to stop, and none was begun here since."""
-        ended: dict[int, None] = {}
-        for decided in self.rounds:
-            for change, _ in decided.decision.queue:
-                if isinstance(change, Settle | Signal):
-                    ended[change.task_id] = None
-                elif decided.takes(change.task_id):
-                    ended.pop(change.task_id, None)
-        return list(ended)

@@ -345,9 +345,10 @@ class PlanDecisions(PlanReader):
         raise NotImplementedError
 
     async def _send(
-        self, plan_id: str, command: Command, *, command_id: str | None = None
+        self, plan_id: str, command: Command, *, command_id: str | None = None, new: bool = False
     ) -> list[Event]:
-        """:meth:`send` for a command whose tasks have passed the compiler."""
+        """:meth:`send` for a command whose tasks have passed the compiler. ``new``: no plan can
+        have this id."""
         begins = isinstance(command, Initialize | ForkPlan)
         if begins:
             await check_new_id("plan_id", plan_id, self.store)
@@ -361,14 +362,16 @@ class PlanDecisions(PlanReader):
             checksum = await checksum_at(self.store, command.origin, command.version)
             command = replace(command, checksum=checksum)
         try:
-            return await self._decide(plan_id, command, command_id)
+            return await self._decide(plan_id, command, command_id, new=new)
         except NotFound:
             if isinstance(command, ForkPlan):
                 raise  # of what it names: the plan itself is to begin
             await self.status(plan_id)  # raises NotFound, with the reason, where there is no plan
             raise
 
-    async def _decide(self, plan_id: str, command: Command, command_id: str | None) -> list[Event]:
+    async def _decide(
+        self, plan_id: str, command: Command, command_id: str | None, *, new: bool
+    ) -> list[Event]:
         """Give a command that was checked to the dispatcher."""
         begins = isinstance(command, Initialize | ForkPlan)
         return await self.dispatcher.send(
@@ -378,6 +381,7 @@ class PlanDecisions(PlanReader):
             command_id=command_id or f"command-{os.urandom(8).hex()}",
             correlation_id=plan_id if begins else "",
             idempotent=command_id is not None,
+            expected_version=0 if new else None,
         )
 
 

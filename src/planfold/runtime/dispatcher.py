@@ -39,8 +39,9 @@ class Dispatcher:
         self._every_step = every_step
         self._on_commit = committed
         self._mailboxes = Mailboxes()
+        self.seen = self._mailboxes.seen
         self.slots: list[Slots] = []
-        self._undecided = 0  # mailboxes whose turn comes in this round of the event loop
+        self._turn: list[Mailbox] = []  # they decide in the next turn of the event loop
         self._outbox = Outbox(store, self._sent)
         self.append_durations = self._outbox.durations  # of its appends, until they were durable
         self._lookups = Lookups(self._decided)
@@ -58,7 +59,6 @@ class Dispatcher:
         extra: dict[str, str] | None = None,
         origin: Metadata | None = None,
         basis: Basis = LOG,
-        patient: bool = False,
         request_hash: str = "",
         expected_version: int | None = None,
     ) -> list[Any]:
@@ -66,8 +66,8 @@ class Dispatcher:
 
         With ``idempotent`` the command id is recorded: the same command sent again under it
         yields nothing; ``request_hash`` replaces its own hash. ``expected_version``: of the
-        stream, else it is refused. Workers give the metadata of their reports (``origin``), the
-        commit that dispatched the attempt (``basis``), and whether it may wait (``patient``).
+        stream, else it is refused. Workers give the metadata of their reports (``origin``) and the
+        commit that dispatched the attempt (``basis``).
 
         Raises:
             CommandRejected, NotFound, InvalidPlan: as the handler decided; nothing is written.
@@ -76,6 +76,7 @@ class Dispatcher:
         """
         if idempotent and not command_id:
             raise ValueError("an idempotent command needs a command id")
+        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         letter = Letter(
             command,
             command_id,
@@ -83,15 +84,22 @@ class Dispatcher:
             origin or Metadata(correlation_id, extra=extra or {}),
             origin is None,
             expected_version,
-            answer=asyncio.get_running_loop().create_future(),
+            answer=answer,
             fence=fence,
             basis=basis,
-            patient=patient and not self._every_step,
         )
+        self.post(aggregate, aggregate_id, letter)
+        return await answer
+
+    def post(
+        self, aggregate: Aggregate, aggregate_id: str, letter: Letter, *, now: bool = False
+    ) -> None:
+        """Have a letter decided, which is answered as :meth:`send` answers. ``now``: no other is
+        about to come."""
+        letter.patient = letter.patient and not self._every_step
         mailbox = self._mailbox(aggregate, aggregate_id)
         mailbox.waiting.append(letter)
-        self._schedule(mailbox)
-        return await letter.answer
+        self._schedule(mailbox, now=now)
 
     async def view(
         self,
@@ -142,22 +150,35 @@ class Dispatcher:
         self._mailboxes.move_to_end(key)
         return self._mailboxes[key]
 
-    def _schedule(self, mailbox: Mailbox) -> None:
+    def _schedule(self, mailbox: Mailbox, *, now: bool = False) -> None:
         if not (mailbox.deciding or mailbox.held):
             mailbox.deciding = True
-            self._undecided += 1
-            asyncio.get_running_loop().call_soon(self._decide_next, mailbox)
+            self._turn.append(mailbox)
+            if len(self._turn) > 1:
+                return
+            if now:
+                self._take_turn()
+            else:
+                asyncio.get_running_loop().call_soon(self._take_turn)
 
-    def _decide_next(self, mailbox: Mailbox) -> None:
-        self._undecided -= 1
-        if mailbox.wary and mailbox.unlock is None and mailbox.durable:
-            self._lookups.start(mailbox, tuple(mailbox.waiting), self._lock(mailbox))
-        else:
-            self._decide_waiting(mailbox)
+    def _take_turn(self) -> None:
+        """All that is waited for decides, and then urgent commits are sent together."""
+        turn, self._turn = self._turn, []
+        for mailbox in turn:
+            try:
+                if mailbox.wary and mailbox.unlock is None and mailbox.durable:
+                    self._lookups.start(mailbox, tuple(mailbox.waiting), self._lock(mailbox))
+                else:
+                    self._decide_waiting(mailbox)
+            except Exception as fault:  # it must not keep the others back
+                said = {"message": f"{mailbox.aggregate_id} could not decide", "exception": fault}
+                asyncio.get_running_loop().call_exception_handler(said)
+        self._flush()
 
     async def _lock(self, mailbox: Mailbox) -> None:
         await mailbox.lock(self._store)
         self._decide_waiting(mailbox)
+        self._flush()
 
     def _decide_waiting(self, mailbox: Mailbox) -> None:
         letters, look_up = mailbox.take(self._store)
@@ -171,7 +192,6 @@ class Dispatcher:
             mailbox.put_back(letters, alone=mailbox.alone)
             self._hold(mailbox)
             self._decided(mailbox)
-        self._flush()
 
     async def _look_up(self, mailbox: Mailbox, letters: list[Letter]) -> None:
         try:
@@ -260,10 +280,10 @@ class Dispatcher:
         self._outbox.urge(mailbox)
 
     def _flush(self) -> None:
-        """Send urgent commits once every mailbox has decided whose turn it is, or in the next turn
-        of the event loop."""
+        """Send urgent commits; those of mailboxes that decide in the next turn of the event loop go
+        with them."""
         if self._outbox.urgent:
-            self._outbox.flush(soon=self._undecided > 0)
+            self._outbox.flush(soon=bool(self._turn))
 
     def _sent(self, mailbox: Mailbox, commit: Commit, fault: BaseException | None) -> None:
         """The store has answered. If the append failed, decide the same commands again on the state

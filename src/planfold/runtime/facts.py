@@ -36,13 +36,14 @@ def log_facts(commit: Commit) -> None:
     level DEBUG, all others at INFO."""
     if commit.stream_id != PLAN.stream_id or not _log.isEnabledFor(logging.WARNING):
         return
-    only_failures = not _log.isEnabledFor(logging.INFO)
+    lowest = _log.getEffectiveLevel()
+    only_failures = lowest > logging.INFO
     for decided in commit.rounds:
         for event, _ in decided.decision.events:
             if only_failures and not isinstance(event, _FAILURES):
                 continue
             level = _level(event)
-            if _log.isEnabledFor(level):
+            if level >= lowest and _log.isEnabledFor(level):
                 plan_id = commit.aggregate_id
                 _log.log(level, *_message(plan_id, event), extra=_fields(plan_id, event))
 

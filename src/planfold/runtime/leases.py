@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from planfold.errors import CorruptLog, PlanfoldError, Transient
 from planfold.eventstore.port import EventStore
 from planfold.eventstore.queue import Lease, Suspects
 from planfold.eventstore.wakeup import WORK
-from planfold.runtime.attempt import Attempt, Key, by_own_clock, cancel_tasks, heed, identity
+from planfold.executors.executor import Outcome
+from planfold.runtime.attempt import Attempt, Key, by_own_clock, end_attempts, identity, stop_lost
 from planfold.runtime.letter import LOG, Basis
 from planfold.runtime.reporter import as_planfold_error
 from planfold.runtime.runner import Runner
 from planfold.runtime.share import WorkShare
 from planfold.runtime.slots import Reserved, Slots, reserved
-from planfold.runtime.worker_loop import EVERY_S
+from planfold.runtime.worker_loop import EVERY_S, standstill
 
 RENEW_EVERY_S = 10.0
 GIVE_UP_RENEWING_S = 24.0
@@ -32,8 +35,6 @@ ANSWER_S = 10.0  # for what is not a renewal, so that the next renewal comes in 
 SHORTEST_TRY_S = 4.0  # to renew after the process or its event loop was suspended
 MAKE_ROOM_S = 30.0  # no new tasks, so that a suspect can run alone
 MAKE_ROOM_EVERY_S = 60.0  # at most, because long tasks may not end in that time
-UNSTOPPABLE_S = 20.0  # longer than the grace that executors give what they run
-CLOSED_S = 1.0
 REPORT_S = 5.0  # how long a worker that stops waits for its last reports to be recorded
 
 
@@ -52,8 +53,8 @@ class Leases:
         self._store, self._queue = store, store.queue
         self._slots, self._owner = slots, slots.owner
         self._runner = runner
-        self._enter = enter
-        self._trouble = trouble
+        self._context = copy_context()  # without what attempts set
+        self._enter, self._trouble = enter, trouble
         self._share = WorkShare(store.queue, slots)
         self._running: dict[Key, Attempt] = {}
         self._ending: set[Attempt] = set()  # over, but not yet reported or released
@@ -69,8 +70,9 @@ class Leases:
         self._generation = -1
         self._stopping = False
         self.shut_down: Callable[[], bool] = lambda: False
-        slots.begin, slots.withdraw, slots.doubt = self._begin_all, self._withdraw, self._doubts
+        slots.begin, slots.withdraw, slots.doubt = self._begin, self._withdraw, self._doubts
         runner.decline, runner.done = self._decline, self._done
+        runner.reporter.over = self._handed_in
 
     @property
     def attempts(self) -> int:
@@ -107,14 +109,7 @@ class Leases:
     def _note_standstill(self, now: float) -> None:
         passed = now - (self._last_round or now)
         if passed > RENEW_EVERY_S and self._running:
-            names = ", ".join(sorted({attempt.lease.route for attempt in self._running.values()}))
-            self._trouble(
-                Transient(
-                    f"this process, or its event loop, was blocked or suspended for {passed:.0f} s "
-                    f"while it ran {names}; a tool that blocks must be a plain function (def), not "
-                    "a coroutine (async def)"
-                )
-            )
+            self._trouble(standstill(passed, (a.lease.route for a in self._running.values())))
 
     async def _keep(self) -> None:
         if not self._entered or self._is_renewal_due():
@@ -156,7 +151,7 @@ class Leases:
             self._doubt = True
             raise
         known = before | self._known() | self._ended
-        heed(running, leases)
+        stop_lost(running, leases)
         kept = set(map(identity, self._surplus))
         self._surplus = deque(lease for lease in leases if identity(lease) in kept)
         for lease in leases:
@@ -188,6 +183,7 @@ class Leases:
 
     async def _claim(self) -> None:
         slots, self._opens_in = self._slots, EVERY_S
+        half = max(1, slots.concurrency // 2)
         self._begin_surplus()
         self._full = slots.free < 1
         if not slots.open:
@@ -195,7 +191,7 @@ class Leases:
         if not (self._running or slots.reserved) and await self._claim_suspect():
             return
         if slots.free < 1 and slots.waiting and slots.turns is None:
-            slots.bound(self._half())  # else commits fill every place before the next claim
+            slots.bound(half)  # else commits fill every place before the next claim
         kinds = [(a.lease.route, a.lease.tool) for a in self._running.values()]
         most = await self._share.claimable(asyncio.get_running_loop().time(), kinds)
         if most < 1 or slots.alone:
@@ -203,20 +199,21 @@ class Leases:
         leases = await self._granted(most, "no")
         here = {aggregate_id for aggregate_id, _ in self._running}
         self._runner.expect_others(self._share.claimed(leases, here))
-        self._full = len(leases) == most and not self._share.leaves
+        self._full = bool(leases) and len(leases) >= slots.free and not self._share.leaves
         slots.waiting = self._full
-        slots.bound(self._half() if self._full else None)
+        slots.bound(half if self._full else None)
         self._surplus.extend(leases)
         self._begin_surplus()
         self._opens_in = EVERY_S if self._full else await self._queue.opens_in() or EVERY_S
 
     async def _granted(self, most: int, suspects: Suspects) -> list[Lease]:
         asked, served = self._store.clock(), self._served()
+        # A claim whose answer was lost may answer now: a comparison may have found its tasks first.
+        here = {attempt.identity for attempt in (*self._running.values(), *self._ending)}
+        here.update(map(identity, self._surplus))
         leases = await self._queue.claim(self._owner, most, suspects=suspects, **served)
-        return [by_own_clock(lease, asked, self._store.clock()) for lease in leases]
-
-    def _half(self) -> int:
-        return max(1, self._slots.concurrency // 2)
+        found = [lease for lease in leases if identity(lease) not in here]
+        return [by_own_clock(lease, asked, self._store.clock()) for lease in found]
 
     async def _claim_suspect(self) -> bool:
         """Nothing runs here: claim one suspect, if there is one, and run it alone."""
@@ -227,7 +224,8 @@ class Leases:
                 leases = await self._granted(1, "only")
         finally:
             self._slots.alone = bool(leases)
-        self._begin_all(leases)
+        for lease in leases:
+            self._begin(lease)
         return bool(leases)
 
     async def _make_room(self) -> None:
@@ -251,11 +249,6 @@ class Leases:
             "barred": self._barred,
         }
 
-    def _begin_all(self, leases: Sequence[Lease], basis: Basis = LOG) -> None:
-        if self._slots.open:  # else stop() releases them
-            for lease in leases:
-                self._begin(lease, basis)
-
     def _begin_surplus(self) -> None:
         if self._surplus and not self._slots.open:
             self._surplus.clear()  # the next comparison gives it back
@@ -264,6 +257,8 @@ class Leases:
             self._begin(self._surplus.popleft())
 
     def _begin(self, lease: Lease, basis: Basis = LOG) -> None:
+        if not self._slots.open:
+            return  # stop() releases it
         key = (lease.aggregate_id, lease.task_id)
         former = self._running.get(key)
         if former is not None:
@@ -271,26 +266,35 @@ class Leases:
             self._ending.add(former)
         attempt = self._running[key] = Attempt(lease, self._is_stopping, basis)
         self._slots.running = len(self._running)
-        attempt.running = asyncio.create_task(self._run(attempt))
+        run, loop = self._run(attempt, self._runner.run), asyncio.get_running_loop()
+        attempt.running = loop.create_task(run, context=self._context.copy())
         if len(self._running) == 2 and self._share.look_soon():
             self._store.wakeup.notify(WORK)
 
-    async def _run(self, attempt: Attempt) -> None:
+    async def _run(self, attempt: Attempt, work: Callable[[Attempt], Awaitable[bool]]) -> None:
+        is_on_its_way = False
         try:
-            await self._runner.run(attempt)
+            is_on_its_way = await work(attempt)
         except Exception as fault:
             self._note(attempt.lease, fault)
         finally:
-            if attempt.to_release is None:
-                self._forget(attempt)
-                if attempt.lease.limits:  # they may have a place now
-                    self._store.wakeup.notify(WORK)
-            else:
+            if attempt.to_release is not None:
                 self._done(attempt)
                 if not self._stopping:
                     self._doubts()  # the next round gives it back
+            elif not is_on_its_way:
+                self._forget(attempt)
 
-    def _withdraw(self, aggregate_id: str, task_ids: Sequence[int]) -> None:
+    def _handed_in(self, attempt: Attempt, outcome: Outcome, fault: BaseException | None) -> None:
+        """The report is recorded; where it cannot be, a task sees to it."""
+        in_time, attempt.handed_in = attempt.handed_in, False
+        if in_time and fault is None:
+            self._forget(attempt)
+        elif in_time:
+            report = partial(self._runner.report, outcome=outcome, fault=fault)
+            attempt.running = asyncio.create_task(self._run(attempt, report))
+
+    def _withdraw(self, aggregate_id: str, task_ids: Iterable[int]) -> None:
         for task_id in task_ids:
             attempt = self._running.get((aggregate_id, task_id))
             if attempt is not None and attempt.basis.durable:  # else it is of a later commit
@@ -305,18 +309,23 @@ class Leases:
         if self._running.get(key) is attempt:
             del self._running[key]
             self._slots.running = len(self._running)
-            self._begin_surplus()
+            attempt.alone = not self._running
+            if self._surplus:
+                self._begin_surplus()
             if self._full or self._slots.alone:  # there may be more to claim
                 self._store.wakeup.notify(WORK)
 
     def _forget(self, attempt: Attempt) -> None:
         self._ending.discard(attempt)
+        lease = attempt.lease
         if not attempt.basis.failed:
-            self._ended.add(reserved(attempt.lease))
+            self._ended.add((lease.aggregate_id, lease.task_id, lease.attempt))
+        if lease.limits:  # they may have a place now
+            self._store.wakeup.notify(WORK)
 
     async def _give_back(self) -> None:
         """Release what ended without a report; again in the next round where that fails."""
-        for attempt in [a for a in self._ending if a.running is None or a.running.done()]:
+        for attempt in [a for a in self._ending if not a.reports]:
             if attempt.basis.durable:
                 started, began = attempt.to_release is True, attempt.began_at > 0.0
                 await self._queue.release(self._owner, attempt.lease, started=started, counts=began)
@@ -356,28 +365,17 @@ class Leases:
         running = [a.running for a in self._running.values() if a.running]
         if drain_s and running:
             await asyncio.wait(running, timeout=drain_s)
-        reporting = [a.running for a in self._ending if a.running]
-        if reporting:
-            await asyncio.wait(reporting, timeout=REPORT_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_S):
+                while any(attempt.reports for attempt in self._ending):  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
         self._stopping = True
-        attempts = [*self._running.values(), *self._ending]
-        tasks = [attempt.running for attempt in attempts if attempt.running]
-        await self._end(tasks)
+        for attempt in self._ending:
+            if attempt.handed_in:  # its lease is released; a report that comes all the same counts
+                attempt.handed_in, attempt.to_release = False, True
+        await end_attempts([*self._running.values(), *self._ending], self._trouble)
         for attempt in list(self._running.values()):  # cancelled before its first step
             self._done(attempt)
-
-    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Cancel them. An executor that catches its cancellation is closed where it waits."""
-        stubborn = await cancel_tasks(tasks, UNSTOPPABLE_S)
-        if stubborn:
-            leases = [attempt.lease for attempt in self._running.values()]
-            names = ", ".join(sorted({lease.tool or lease.route for lease in leases}))
-            said = f"{names} caught CancelledError and did not end within {UNSTOPPABLE_S:g} s"
-            self._trouble(Transient(f"{said}; a tool has to raise it again"))
-            for task in stubborn:
-                with suppress(RuntimeError):  # it catches this too
-                    task.get_coro().close()
-            await cancel_tasks(stubborn, CLOSED_S)
 
     async def leave(self) -> None:
         """Release tasks that were not reported or never began, and record that this worker has

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from planfold.deciding import Delivery
 from planfold.errors import LeaseLost
@@ -23,12 +22,25 @@ LOG: Final = Basis()
 """What was read from the log."""
 
 
+class LetterAnswer(Protocol):
+    """What a sender gives, to learn what was decided once it is durable: a future, or what is
+    called without another turn of the event loop."""
+
+    def done(self) -> bool: ...
+
+    def cancelled(self) -> bool: ...
+
+    def set_result(self, events: list[Any], /) -> None: ...
+
+    def set_exception(self, fault: BaseException, /) -> None: ...
+
+
 class Letter(Delivery, kw_only=True):
     """A command with the future of its answer. ``answer`` is set once the decision is durable;
     ``fence`` is the lease that the command needs. ``patient``: no caller waits for the answer, so
     the commit may wait for more decisions."""
 
-    answer: asyncio.Future[list[Any]]
+    answer: LetterAnswer
     fence: Fence | None = None
     basis: Basis = LOG
     patient: bool = False

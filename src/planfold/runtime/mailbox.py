@@ -46,6 +46,7 @@ class Mailbox:
         self.open: Commit | None = None
         self.sent: Commit | None = None
         self.held = False  # nothing is decided until all is durable: a reader waits for that
+        self._new = True  # no letter was taken yet
         self.handler: Handler[Any, Any] | None = None
         self.version = 0
         self.correlation_id = ""
@@ -80,7 +81,8 @@ class Mailbox:
     def take(self, store: EventStore) -> tuple[list[Letter], bool]:
         """The letters of the next round, and whether the log has to be read before they can be
         decided. They are all that wait, or one after a round went wrong."""
-        self.rate()  # a decision needs all of the state
+        if self.unrated:
+            self.rate()  # a decision needs all of the state
         waiting = [le for le in self.waiting if not (le.basis.failed and le.void)]
         self.waiting.clear()
         self.alone = self.one_by_one > 0 and bool(waiting)
@@ -91,13 +93,27 @@ class Mailbox:
         letters = waiting
         if not self.version:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
-        idempotent = [le for le in letters if le.body_hash]
-        if self.handler is None or self.alone or idempotent:
+        new, self._new = self._new, False
+        if new and len(letters) == 1 and self._begins_with(letters[0]):
+            self.handler, self.generation = (
+                self.aggregate.handler(),
+                store.generation(self.aggregate_id),
+            )
+            return letters, False
+        if self.handler is None or self.alone or self.wary:  # the log says what others have written
             return letters, True
-        if self.wary:  # the log says what others have written
-            return letters, True
+        for letter in letters:
+            if letter.body_hash:
+                return letters, True
         uncommitted = self.open is not None or self.sent is not None
         return letters, not (uncommitted or self.current(store))
+
+    def _begins_with(self, letter: Letter) -> bool:
+        """Whether there is nothing to read before it is decided: it is for a new stream only, and
+        the append shows whether there is one."""
+        if self.handler is not None or letter.body_hash or letter.expected_version != 0:
+            return False
+        return not isinstance(letter.command, ForkPlan)  # which begins with the state of another
 
     def begins_with_one_of(self, letters: Sequence[Letter]) -> bool:
         """Whether there is no stream yet, and one of several commands forks another plan. The fork
@@ -355,7 +371,8 @@ class Mailbox:
         stream is likely to be folded next."""
         if self.handler is None:
             return None
-        self.rate()
+        if self.unrated:
+            self.rate()
         since = self.version - self.snapshot_version
         if self.phase == "ended":
             if self.version < SNAPSHOT_EVERY or since < SNAPSHOT_AT_END:

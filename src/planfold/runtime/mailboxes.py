@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from typing import Any
 
 from planfold.eventstore.port import EventStore
+from planfold.handler import Handler
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.mailbox import Mailbox
 
@@ -28,6 +30,15 @@ class Mailboxes(OrderedDict[tuple[str, str], Mailbox]):
         self[aggregate.stream_id, aggregate_id] = mailbox
         self._evict()
         return mailbox
+
+    def seen(
+        self, aggregate: Aggregate, aggregate_id: str, at_least: int | None
+    ) -> Handler[Any, Any] | None:
+        """The cached state where it is at that version or later, durable or not."""
+        mailbox = self.get((aggregate.stream_id, aggregate_id))
+        if mailbox is None or at_least is None or mailbox.version < at_least:
+            return None
+        return mailbox.handler
 
     def drop(self, mailbox: Mailbox) -> None:
         """Drop a mailbox whose stream does not exist."""

@@ -6,10 +6,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
-from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.eventstore.queue import Lease
 from planfold.executors.executor import Outcome
@@ -32,10 +31,15 @@ from planfold.runtime.aggregate import PLAN
 from planfold.runtime.attempt import Attempt
 from planfold.runtime.dispatcher import Dispatcher
 from planfold.runtime.inputs import as_recorded
+from planfold.runtime.letter import Letter
+
+R = TypeVar("R", bound=ExecutorEvent)
 
 LONGEST_PAUSE_S = 2.0
 _STEPS: Final = (StepBegun, StepCompleted, StepAbandoned)
 JITTERS = 1_000_000  # the values that a jitter can have, from 0 to 1
+
+Over = Callable[[Attempt, Outcome, BaseException | None], None]
 
 
 class Observer(Protocol):
@@ -92,7 +96,8 @@ def as_planfold_error(
 
 class Reporter:
     """Calls ``reported`` with what was recorded, and ``trouble`` with what keeps a report from
-    being recorded: see :class:`Observer`."""
+    being recorded: see :class:`Observer`. ``Leases`` sets ``over`` (``Leases._handed_in``), which
+    is called when a report that was handed in is recorded, or with why it is not."""
 
     def __init__(
         self,
@@ -107,20 +112,42 @@ class Reporter:
         self._owner = owner
         self._reported = reported
         self._trouble = trouble
+        self.over: Over = _ignore
         self.fenced = 0  # reports that were refused, because the task has passed to another worker
         self.durations = Histogram()  # of reports, until they were recorded
 
+    def hand_in(self, attempt: Attempt, outcome: Outcome, *, now: bool) -> None:
+        """Report how an attempt ended that may run again, and do not wait for the commit, which
+        may wait for further decisions. ``over`` is called then."""
+        try:
+            event = _recordable(outcome)
+        except Exception as fault:
+            self.over(attempt, outcome, fault)
+            return
+        command, origin = self._command(attempt.lease, event, attempt.began_at)
+        lease = attempt.lease
+        letter = Letter(
+            command,
+            f"{lease.cause}/{_name_of(event)}",
+            origin=origin,
+            answer=_HandedIn(self, attempt, outcome),
+            fence=Fence(lease.task_id, lease.attempt, lease.epoch),
+            basis=attempt.basis,
+            patient=True,
+        )
+        self._dispatcher.post(PLAN, lease.aggregate_id, letter, now=now)
+
     async def report_outcome(
-        self, attempt: Attempt, outcome: Outcome, *, patient: bool = False
+        self, attempt: Attempt, outcome: Outcome, fault: BaseException | None = None
     ) -> None:
-        """Report how an attempt ended. ``patient``: its commit may wait for further decisions.
+        """Report how an attempt ended. ``fault``: why that could not be recorded before.
 
         Raises:
             LeaseLost: the task has passed to another worker.
             CorruptLog: the plan cannot be written here.
         """
         try:
-            await self.report(attempt, outcome, began_at=attempt.began_at, patient=patient)
+            await self.report(attempt, outcome, began_at=attempt.began_at, fault=fault)
         except (LeaseLost, CorruptLog):
             raise
         except Exception as fault:  # what cannot be recorded must not leave the task hanging
@@ -133,20 +160,21 @@ class Reporter:
         event: ExecutorEvent,
         *,
         began_at: float = 0.0,
-        patient: bool = False,
+        fault: BaseException | None = None,
     ) -> Sequence[Any]:
         """Deliver, again and again while the store cannot write: the result must not be lost.
         What an operator has to put right (a server that is read-only since a failover, a password
         that was changed) counts as that. What the executor does to ``event`` later changes
-        nothing. Returns the events that it caused."""
-        if not isinstance(event, TaskCompleted) or event.result is not None:
-            event = as_recorded(event)
+        nothing. ``fault``: of an earlier delivery. Returns the events that it caused."""
+        event = _recordable(event)
         lease, began = attempt.lease, time.monotonic()
         command, origin = self._command(lease, event, began_at)
         pause, repeated = 0.05, False
         while True:
             try:
-                events = await self._dispatcher.send(
+                if fault is not None:
+                    raise fault
+                events: Sequence[Any] = await self._dispatcher.send(
                     PLAN,
                     lease.aggregate_id,
                     command,
@@ -154,28 +182,31 @@ class Reporter:
                     fence=Fence(lease.task_id, lease.attempt, lease.epoch),
                     origin=origin,
                     basis=attempt.basis,
-                    patient=patient,
                 )
                 if repeated and not events and isinstance(event, StepBegun | StepCompleted):
                     events = await self._recorded_before(lease, event)
             except LeaseLost:
                 self.fenced += 1
                 raise
-            except (Transient, ConfigurationError) as fault:
-                self._trouble(fault)
-                repeated = True
+            except (Transient, ConfigurationError) as passing:
+                self._trouble(passing)
+                fault, repeated = None, True
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
-                self._reported(lease.aggregate_id, events)
-                self.durations.add(time.monotonic() - began)
+                self.recorded(lease, events, began)
                 return events
+
+    def recorded(self, lease: Lease, events: Sequence[Any], began: float) -> None:
+        """A report is in the log; it began at this time (``time.monotonic()``)."""
+        self._reported(lease.aggregate_id, events)
+        self.durations.add(time.monotonic() - began)
 
     def _command(
         self, lease: Lease, event: ExecutorEvent, began_at: float
     ) -> tuple[HandleExecutorEvent, Metadata]:
         """The report of ``event`` and where it comes from."""
-        now = clock_time(self._store.clock())
+        now = round(self._store.clock(), 4)  # as the log holds times
         jitter = int(random.random() * JITTERS) / JITTERS
         recorded = jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None
         origin = Metadata(
@@ -199,6 +230,47 @@ class Reporter:
         if ours and key in steps and steps[key] == event.value:
             return [StepRecorded(task_id, key, event.value, event.spent)]
         return []
+
+
+class _HandedIn:
+    """The answer to a report that was handed in."""
+
+    __slots__ = ("_attempt", "_began", "_done", "_outcome", "_reporter")
+
+    def __init__(self, reporter: Reporter, attempt: Attempt, outcome: Outcome) -> None:
+        self._reporter = reporter
+        self._attempt = attempt
+        self._outcome = outcome
+        self._began = time.monotonic()
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, events: list[Any], /) -> None:
+        self._done, fault = True, None
+        try:
+            self._reporter.recorded(self._attempt.lease, events, self._began)
+        except Exception as of_observer:
+            fault = of_observer
+        self._reporter.over(self._attempt, self._outcome, fault)
+
+    def set_exception(self, fault: BaseException, /) -> None:
+        self._done = True
+        self._reporter.over(self._attempt, self._outcome, fault)
+
+
+def _recordable(event: R) -> R:
+    if isinstance(event, TaskCompleted) and event.result is None:
+        return event
+    return as_recorded(event)
+
+
+def _ignore(*_: object) -> None:
+    pass
 
 
 def _name_of(event: ExecutorEvent) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from planfold.runtime.attempt import Attempt
 from planfold.runtime.attempt_span import OPENTELEMETRY, attempt_span
 from planfold.runtime.closings import Closings
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.letter import LOG
 from planfold.runtime.reporter import Reporter
 from planfold.shared_limits import START_WITHIN_S
 
@@ -34,7 +34,8 @@ class Runner:
 
     ``Leases`` sets two functions. ``decline`` (``Leases._decline``) is called for a task that no
     executor here serves, ``done`` (``Leases._done``) when an attempt's work is over and only its
-    report is left.
+    report is left. :meth:`Reporter.hand_in` is for the report of a safe one, which waits in no
+    task.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Runner:
         self._store = store
         self._dispatcher = dispatcher
         self._executors = executors
-        self._reporter = reporter
+        self.reporter = reporter
         self._workspace = workspace
         self._files_dir = files_dir
         self.decline: Callable[[Lease], None]
@@ -60,9 +61,10 @@ class Runner:
         for plan_id in plan_ids:
             self._dispatcher.expect_others(PLAN, plan_id)
 
-    async def run(self, attempt: Attempt) -> None:
+    async def run(self, attempt: Attempt) -> bool:
         """Run an attempt and report it. ``attempt.to_release`` is None when it was reported;
-        else the task has to go back to the queue.
+        else the task has to go back to the queue. Returns whether its report is on its way;
+        :meth:`Reporter.hand_in` says what happens then.
 
         Raises:
             PlanfoldError: the task cannot be read, or its report cannot be recorded.
@@ -70,28 +72,39 @@ class Runner:
         lease = attempt.lease
         task, planner = await self._find(attempt)
         if task is None:
-            return
+            return False
         executor = self._executors.for_task(task.spec)
         if executor is None:
             self.decline(lease)
-            return
+            return False
         if lease.limits and self._store.clock() > lease.claimed_at + START_WITHIN_S:
-            return  # its start was counted too long ago: it goes back, and is claimed again
+            return False  # its start was counted too long ago: it goes back, and is claimed again
         outcome = await self._perform(attempt, executor, task, planner)
         if attempt.basis.failed or (attempt.lost and not isinstance(outcome, TaskCompleted)):
-            return
+            return False
         if isinstance(outcome, TaskFailed) and attempt.cut_off:
-            return  # because this worker ends
+            return False  # because this worker ends
         attempt.to_release = None
         self.done(attempt)
+        if task.spec.effect is Effect.Safe:
+            attempt.handed_in = True
+            self.reporter.hand_in(attempt, outcome, now=attempt.alone)
+            return True
+        return await self.report(attempt, outcome)
+
+    async def report(
+        self, attempt: Attempt, outcome: Outcome, fault: BaseException | None = None
+    ) -> bool:
+        """Report the outcome of an attempt whose work is over; ``fault`` kept that from being
+        recorded before. Returns and raises as :meth:`run`."""
         try:
-            patient = task.spec.effect is Effect.Safe
-            await self._reporter.report_outcome(attempt, outcome, patient=patient)
+            await self.reporter.report_outcome(attempt, outcome, fault)
         except LeaseLost:
-            return  # what its new owner reports counts
+            pass  # what its new owner reports counts
         except BaseException:
             attempt.to_release = True
             raise
+        return False
 
     async def _perform(
         self, attempt: Attempt, executor: Executor, task: Task, planner: Planner
@@ -105,7 +118,7 @@ class Runner:
             plan_id=lease.aggregate_id,
             task=task,
             arguments=own(arguments) if arguments else {},  # tools may change them
-            report=partial(self._reporter.report, attempt),
+            report=partial(self.reporter.report, attempt),
             steps=own(steps) if steps else {},
             workspace=self._workspace,
             files_dir=self._files_dir,
@@ -128,12 +141,17 @@ class Runner:
 
     async def _find(self, attempt: Attempt) -> tuple[Task | None, Planner]:
         lease = attempt.lease
-        # After another worker had it, the log may hold steps of this attempt that we never saw.
-        seen = version_of(lease.cause) if lease.epoch == 1 else None
-        planner = await self._dispatcher.view(PLAN, lease.aggregate_id, at_least=seen, partly=True)
-        task = None
-        with suppress(CorruptLog):  # of a snapshot; what is read next does without it
+        seen: int | None = 0  # it was dispatched here
+        if attempt.basis is LOG:
+            # After another worker had it, the log may hold steps of this attempt that we never saw.
+            seen = version_of(lease.cause) if lease.epoch == 1 else None
+        planner = self._dispatcher.seen(PLAN, lease.aggregate_id, seen)
+        if planner is None:
+            planner = await self._dispatcher.view(PLAN, lease.aggregate_id, partly=True)
+        try:
             task = _current(planner, lease)
+        except CorruptLog:  # of a snapshot; what is read next does without it
+            task = None
         if task is None or task.stopping:  # perhaps by a command that is not committed yet
             planner = await self._dispatcher.view(PLAN, lease.aggregate_id)
             task = _current(planner, lease)

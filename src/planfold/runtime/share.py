@@ -36,8 +36,9 @@ class WorkShare:
         self.others: list[WorkerRecord] = []
         self.leaves = False
         self._look_at = 0.0  # loop time
-        self._theirs = 0  # tasks of the others at the last look
-        self._since = 0.0  # loop time since when tasks are left to them and they take none
+        self._theirs = 0  # tasks of the others, as last counted
+        self._seen = 0  # the same, at the last look
+        self._since = 0.0  # loop time since when tasks wait for them and they take none; or inf
         self._refused = False  # for too long: they are to be claimed here
         self._busy = False  # several tasks ran here at the last look
         self._plenty_until = 0.0  # loop time until which enough waits for all
@@ -58,7 +59,7 @@ class WorkShare:
         what runs here. While others have fewer, all that run and wait are divided equally."""
         looked = await self._look(now, running)
         if self.others and not self._refused and (looked or self._slots.free > 1):
-            return min(await self._divide(now, len(running)), self._slots.free)
+            return min(await self._divide(now, running, looked), self._slots.free)
         return min(self._slots.free, self._slots.wanted)
 
     def claimed(self, leases: Sequence[Lease], here: Collection[str]) -> set[str]:
@@ -79,29 +80,38 @@ class WorkShare:
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_S
-        self.others = self._able(await self._queue.workers(), set(running))
-        theirs = sum(other.leased for other in self.others)
-        if not self.leaves or theirs > self._theirs:
+        await self._count(running)
+        if not self.leaves or self._theirs > self._seen:
             self._since = now
-        self._theirs = theirs
+        self._seen = self._theirs
         self._busy = len(running) > 1
         self._refused = self.leaves and now - self._since >= OFFER_S
         self._keep_all()
         return True
 
-    async def _divide(self, now: float, running: int) -> int:
+    async def _count(self, running: Collection[RouteAndTool]) -> None:
+        """What the other workers have."""
+        self.others = self._able(await self._queue.workers(), set(running))
+        self._theirs = sum(other.leased for other in self.others)
+
+    async def _divide(self, now: float, kinds: Collection[RouteAndTool], looked: bool) -> int:
         """How many of those that wait are for this worker; any number while so many wait that there
         are enough for all."""
-        free = self._slots.free
+        free, running = self._slots.free, len(kinds)
         if now < self._plenty_until:
             return free
         self._keep_all()
-        workers = len(self.others) + 1
-        enough = self._slots.concurrency * workers
+        enough = self._slots.concurrency * (len(self.others) + 1)
         waiting = await self._queue.waiting(enough)
+        if 0 < waiting < enough and not looked:  # a moment ago they may have had far more, or less
+            await self._count(kinds)
+            # Again, and after them: what they claim in between must not be counted twice.
+            waiting = await self._queue.waiting(enough)
         if waiting == enough:
             self._plenty_until = now + LOOK_S
             return free
+        self._since = min(self._since, now) if waiting else math.inf
+        workers = len(self.others) + 1
         part = math.ceil((running + waiting + self._theirs) / workers)
         if any(other.leased < min(part, other.concurrency) for other in self.others):
             self.leaves = part < running + min(free, waiting)

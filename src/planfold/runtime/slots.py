@@ -29,7 +29,7 @@ def reserved(lease: Lease) -> Reserved:
 class Slots:
     """How many tasks a worker may run, which ones it serves, and how many run.
 
-    ``Leases`` sets three functions. ``begin`` (``Leases._begin_all``) is called with the leases
+    ``Leases`` sets three functions. ``begin`` (``Leases._begin``) is called with each lease
     that a commit gives and its basis, ``withdraw`` (``Leases._withdraw``) with the tasks that were
     settled or are to stop, ``doubt`` (``Leases._doubts``) when a commit failed, or its answer was
     lost.
@@ -56,8 +56,8 @@ class Slots:
         self.running = 0
         self.reserved: set[Reserved] = set()
         self.share: int | None = None  # tasks to have at most, so that other workers get some
-        self.begin: Callable[[Sequence[Lease], Basis], None] = _ignore
-        self.withdraw: Callable[[str, Sequence[int]], None] = _ignore
+        self.begin: Callable[[Lease, Basis], None] = _ignore
+        self.withdraw: Callable[[str, Iterable[int]], None] = _ignore
         self.doubt: Callable[[], None] = _ignore
 
     @property
@@ -100,12 +100,10 @@ class Slots:
         self.reserved.difference_update(reserved)
         self.doubt()
 
-    def grant(self, leases: Sequence[Lease], basis: Basis) -> None:
-        """These tasks are leased to this worker, once ``basis`` is durable."""
-        self.reserved.difference_update(
-            [(le.aggregate_id, le.task_id, le.attempt) for le in leases]
-        )
-        self.begin(leases, basis)
+    def grant(self, lease: Lease, basis: Basis) -> None:
+        """This task is leased to this worker, once ``basis`` is durable."""
+        self.reserved.discard((lease.aggregate_id, lease.task_id, lease.attempt))
+        self.begin(lease, basis)
 
 
 class Reservation:
@@ -114,36 +112,36 @@ class Reservation:
 
     def __init__(self, slots: Slots, aggregate_id: str, taken: Taken, now: float) -> None:
         self.slots = slots
-        self.leased = frozenset([change.task_id for change, _ in taken])
+        self.leased = {change.task_id for change, _ in taken}
         self._aggregate_id = aggregate_id
-        self.early: Taken = [one for one in taken if one[0].safe] or ()
-        self.waiting: Taken = [one for one in taken if not one[0].safe] or ()
+        self.early: list[tuple[Enqueue, int]] = []
+        self.waiting: list[tuple[Enqueue, int]] = []
+        for one in taken:
+            (self.early if one[0].safe else self.waiting).append(one)
         self._now = now
 
     def begin(self, basis: Basis) -> None:
         """Begin what may begin before ``basis`` is durable. A worker that is being stopped waits
         for the commit, to release what it got."""
         if self.slots.open:
-            self._grant(self.early, basis)
-            self.early = ()
+            early, self.early = self.early, []
+            for change, version in early:
+                self.slots.grant(self._lease(change, version), basis)
 
     def grant(self, basis: Basis) -> None:
         """The commit succeeded: begin the rest."""
-        self._grant((*self.early, *self.waiting), basis)
-        self.early = self.waiting = ()
-
-    def _grant(self, taken: Taken, basis: Basis) -> None:
-        if taken:
-            leases = [self._lease(change, version) for change, version in taken]
-            self.slots.grant(leases, basis)
+        rest = [*self.early, *self.waiting]
+        self.early, self.waiting = [], []
+        for change, version in rest:
+            self.slots.grant(self._lease(change, version), basis)
 
     def give_back(self) -> None:
         """The commit failed, or its answer was lost."""
+        rest = [*self.early, *self.waiting]
+        self.early, self.waiting = [], []
         self.slots.give_back(
-            (self._aggregate_id, change.task_id, change.attempt)
-            for change, _ in (*self.early, *self.waiting)
+            (self._aggregate_id, change.task_id, change.attempt) for change, _ in rest
         )
-        self.early = self.waiting = ()
 
     def _lease(self, change: Enqueue, version: int) -> Lease:
         return Lease(

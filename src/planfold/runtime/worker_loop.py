@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from planfold.errors import PlanfoldError, Transient
@@ -72,3 +72,12 @@ class WorkerLoop:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await ticket.wait()
+
+
+def standstill(passed_s: float, routes: Iterable[str]) -> Transient:
+    """The fault that a worker which runs tasks of these routes made no round for so long."""
+    return Transient(
+        f"this process, or its event loop, was blocked or suspended for {passed_s:.0f} s while it "
+        f"ran {', '.join(sorted(set(routes)))}; a tool that blocks must be a plain function (def), "
+        "not a coroutine (async def)"
+    )

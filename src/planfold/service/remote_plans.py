@@ -272,7 +272,12 @@ class RemotePlans(PlanForking):
         return bool(taken["new"])
 
     async def _send(
-        self, plan_id: str, command: c.Command, *, command_id: str | None = None
+        self,
+        plan_id: str,
+        command: c.Command,
+        *,
+        command_id: str | None = None,
+        new: bool = False,
     ) -> list[Event]:
         """What followed may hold an event of another decision that was made at the same time."""
         version = await self.store.version(plan_id)

@@ -113,7 +113,7 @@ class Appender:
         asked = elapsed()
         (row,) = await session.rows(name, *given, timeout=ANSWER_S)
         answer: Sequence[Any]
-        *answer, at = row[0]
+        *answer, at = row if len(row) > 1 else row[0]
         if self._clock is None:
             self._heard.heard(at, asked)
         return answer

@@ -127,12 +127,13 @@ class PendingAppend:
 
     @property
     def is_plain(self) -> bool:
-        """Whether ``append_one`` can write it: the stream should exist, there is an event, and it
-        depends on one lease at most, which it may settle, and no task is under a limit."""
+        """Whether ``append_one`` can write it: there is an event, it depends on one lease at most,
+        which it may settle, of a stream that exists, and no task is under a limit."""
         append = self.append
-        if append.commands or not append.events or not append.expected_version:
+        fences = len(append.fences)
+        if append.commands or not append.events or fences > (append.expected_version > 0):
             return False
-        if len(append.fences) > 1 or len(self.touches) != len(append.fences):
+        if len(self.touches) != fences:
             return False
         return not any(task.cancel or task.limits for task in self.tasks)
 
@@ -160,12 +161,12 @@ class PendingAppend:
             self.decided,
             *events[0],
             *(events[1] if len(events) > 1 else _NONE[:5]),
-            *(zip(*events[2:], strict=True) if len(events) > 2 else _NONE[:5]),
-            self.times,
+            *_encoded("tndtn", events[2:]),
+            _numbers(self.times) if self.times else None,
             *lease,
             sum(task.owner is None for task in self.tasks),
             *(tasks[0][:7] if tasks else _NONE[:7]),
-            *(zip(*tasks[1:], strict=True) if len(tasks) > 1 else _NONE),
+            *_encoded("nntnttnn", tasks[1:]),
         )
 
     def answer(self, result: int | PlanfoldError) -> None:
@@ -178,9 +179,7 @@ class PendingAppend:
 
 
 def arguments(batch: Sequence[PendingAppend], lease_s: float, clock: float | None) -> list[Any]:
-    """The arguments of the statement ``append``. Columns without rows are None: empty arrays
-    would cost as much as those with one element. Most arrays travel as PostgreSQL's text of them,
-    because asyncpg takes several times as long to encode each element."""
+    """The arguments of the statement ``append``."""
     appends = [decision.append for decision in batch]
     return [
         _texts([append.aggregate_id for append in appends]),
@@ -231,9 +230,16 @@ def _columns(
     kinds: str,
     rows_of: Callable[[PendingAppend], Sequence[tuple[Any, ...]]],
 ) -> Sequence[Any]:
-    """The columns of all rows after their decision's place. ``kinds`` has a letter for each, with
-    the place: "n" for numbers and truth values, "t" for short texts, "d" for data."""
+    """The columns of all rows after their decision's place."""
     rows = [(place, *row) for place, decision in enumerate(batch, 1) for row in rows_of(decision)]
+    return _encoded(kinds, rows)
+
+
+def _encoded(kinds: str, rows: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
+    """The columns of rows, as arrays. ``kinds`` has a letter for each: "n" for numbers and truth
+    values, "t" for short texts, "d" for data. Without rows they are None: empty arrays would cost
+    as much as those with one element. Most arrays travel as PostgreSQL's text of them, because
+    asyncpg takes several times as long to encode each element."""
     if not rows:
         return [None] * len(kinds)
     columns = zip(*rows, strict=True)
@@ -259,11 +265,12 @@ _ENCODED: dict[str, Callable[[Sequence[Any]], Any]] = {"n": _numbers, "t": _text
 
 def answers(
     batch: Sequence[PendingAppend],
-    positions: Sequence[int] | None,
+    positions: str | None,
     refusals: Sequence[str | None] | None,
 ) -> list[int | PlanfoldError]:
-    """The outcome of each decision, from the answer of the statement ``append``."""
-    found = iter(positions or ())
+    """The outcome of each decision, from the answer of the statement ``append``. ``positions`` is
+    PostgreSQL's text of an array."""
+    found = map(int, positions[1:-1].split(",") if positions else ())
     results: list[int | PlanfoldError] = []
     for decision, refusal in zip(batch, refusals or [None] * len(batch), strict=True):
         if refusal is None:

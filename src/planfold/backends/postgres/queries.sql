@@ -1,5 +1,7 @@
 -- name: append
-SELECT planfold.append(
+-- Columns, because asyncpg does not know the types in a record before it has asked for them; texts,
+-- so that it need not ask.
+SELECT a.positions::text, a.refusals, a.at FROM planfold.append(
     $1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::integer[], $5,
     $6::text::double precision[], $7::text::bigint[], $8::text::double precision[],
     $9::text::integer[], $10::text::bigint[], $11::text::text[], $12::text::integer[], $13,
@@ -9,12 +11,14 @@ SELECT planfold.append(
     $26::text::bigint[], $27::text::text[], $28::text::boolean[], $29::text::text[],
     $30::text::integer[], $31::text::integer[], $32::text::text[], $33::text::integer[],
     $34::text::text[], $35::text::text[], $36, $37
-)
+) AS a
 -- name: append_one
 SELECT planfold.append_one(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
-    $40, $41, $42, $43, $44, $45, $46
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19::text::text[],
+    $20::text::integer[], $21, $22::text::text[], $23::text::integer[],
+    $24::text::double precision[], $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
+    $37::text::bigint[], $38::text::integer[], $39::text::text[], $40::text::bigint[],
+    $41::text::text[], $42::text::text[], $43::text::integer[], $44::text::integer[], $45, $46
 )
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision
@@ -600,12 +604,15 @@ ORDER BY aggregate_id FOR UPDATE
 DELETE FROM planfold.task_queue WHERE aggregate_id = ANY ($1::text[])
 RETURNING aggregate_id, task_id, attempt, expires, epoch, starts, started_at, crashes
 -- name: begin_streams
-INSERT INTO planfold.streams (stream_id, aggregate_id, version, head, due_at, created_at, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::double precision[],
+INSERT INTO planfold.streams (stream_id, aggregate_id, version, head, due_at, created_at, updated_at,
+                              status, project, tags)
+SELECT s.*, planfold.status_of(s.d), planfold.project_of(s.d), planfold.tags_of(s.d)
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::double precision[],
                      $6::double precision[], $7::double precision[]) AS s (a, id, c, d, e, f, g)
 ORDER BY s.id COLLATE "C" ON CONFLICT DO NOTHING RETURNING aggregate_id
 -- name: advance_stream
-UPDATE planfold.streams SET version = $2, head = $3, due_at = $4, updated_at = $5
+UPDATE planfold.streams SET version = $2, head = $3, due_at = $4, updated_at = $5,
+       status = planfold.status_of($3), project = planfold.project_of($3), tags = planfold.tags_of($3)
 WHERE aggregate_id = $1
 -- name: lift_tombstones
 DELETE FROM planfold.tombstones WHERE aggregate_id = ANY ($1::text[])

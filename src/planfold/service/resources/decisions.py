@@ -41,7 +41,9 @@ class CallDecisions(PlanForking):
     def _toolbox(self) -> Toolbox:
         return self._call.service.app.executors.toolbox
 
-    async def _decide(self, plan_id: str, command: Command, command_id: str | None) -> list[Event]:
+    async def _decide(
+        self, plan_id: str, command: Command, command_id: str | None, *, new: bool
+    ) -> list[Event]:
         try:
             return await self._sent(plan_id, command)
         except CommandRejected as fault:
