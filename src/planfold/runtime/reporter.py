@@ -198,8 +198,8 @@ class Reporter:
                 return events
 
     def recorded(self, lease: Lease, events: Sequence[Any], began: float) -> None:
-        """A report is in the log; it began at this time (``time.monotonic()``). A fault of the
-        observer is no fault of the report."""
+        """A report is in the log; it began at this time (``time.monotonic()``). If the
+        observer raises an exception, the report counts all the same."""
         self.durations.add(time.monotonic() - began)
         try:
             self._reported(lease.aggregate_id, events)
