@@ -79,6 +79,20 @@ def test_each_changed_column_is_found_and_named(rows: list[Row], place: int, col
             events_of(CODEC, PLAN, 0, changed(rows, place, column, other))
 
 
+@pytest.mark.parametrize(
+    "column", [name for name in COLUMNS if name not in ("version", "checksum")]
+)
+@pytest.mark.parametrize("value", [None, 7, b"seven", "seven"])
+@pytest.mark.parametrize("kind", [None, "note"])
+def test_a_value_of_another_type_is_found_and_named(
+    rows: list[Row], column: str, value: Any, kind: str | None
+) -> None:
+    """A damaged page can hold what the columns of the table do not allow."""
+    for place in (0, 5, 9):
+        with pytest.raises(CorruptLog, match=f"{PLAN}#{place + 1}: "):
+            events_of(CODEC, PLAN, 0, changed(rows, place, column, value), kind)
+
+
 def _others(value: Any) -> list[Any]:
     if isinstance(value, bytes):
         return [value[:-1] + bytes([value[-1] ^ 1]), b"\xff" + value[1:], b"", 7]

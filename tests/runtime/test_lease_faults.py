@@ -12,7 +12,7 @@ import pytest
 from lost_answers import lose_append, lose_append_of, lose_claim
 
 import planfold
-from planfold.errors import PlanfoldError, Transient
+from planfold.errors import LeaseLost, PlanfoldError, Transient
 from planfold.executors.context import TaskContext
 from planfold.executors.executor import Outcome
 from planfold.planner.budget import Spend
@@ -462,3 +462,31 @@ async def test_a_worker_whose_parts_are_cancelled_from_outside_says_so(
                     other.cancel()
             await until(lambda: len(troubles.faults) == 2)
     assert "cancelled from outside" in str(troubles.faults[0])
+
+
+# --- the observer -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("effect", ["safe", "once"])
+@pytest.mark.parametrize("fault", [ValueError("mine"), LeaseLost("mine", 1), Transient("mine")])
+async def test_a_fault_of_the_observer_changes_nothing_else(
+    address: str, effect: Any, fault: Exception
+) -> None:
+    """Each task is claimed, because it is under a limit: a plan that is barred would stop."""
+
+    class Observed(Troubles):
+        def reported(self, aggregate_id: str, events: object) -> None:
+            raise fault
+
+    @planfold.tool(effect=effect, limit="one")
+    async def work() -> str:
+        return "result"
+
+    limits, observer = {"one": planfold.SharedLimit(concurrency=1)}, Observed()
+    async with planfold.open_app(address, tools=[work], limits=limits) as app:
+        await submit(app, task("work", label="a"), task("work", depends_on=["a"]))
+        async with app.worker(observer=observer) as worker:
+            view = await asyncio.wait_for(app.result(PLAN_ID), 10)
+    assert (view.status, worker.fenced) == (PlanStatus.Completed, 0)
+    assert len(observer.faults) == 2
+    assert all("mine" in str(found) for found in observer.faults)

@@ -238,7 +238,7 @@ async def test_the_lock_of_a_worker_that_is_killed_is_free(
         async with planfold.open_app(undrained(each_database), tools=[call, hold]) as app:
             draft = tasks(2, "hold", arguments={"file": str(file)})
             await app.submit(draft, approved_by="me")
-            await until(file.exists)
+            await until(lambda: file.exists() and file.read_text())  # made, and written to
             holder.kill()
             holder.wait()
             async with app.worker():

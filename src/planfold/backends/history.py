@@ -71,19 +71,19 @@ class _HistoryReader:
             return False
         if streams.count(stream) != len(rows) or ids.count(its_id) != len(rows):
             return False
-        if self._stream_id is not None and shown(stream) != self._stream_id:
-            return False
-        if type(stream) is str:
-            stream, its_id = stream.encode(), its_id.encode()
-            names, data, about = (tuple(map(str.encode, each)) for each in (names, data, about))
         try:
+            if self._stream_id is not None and shown(stream) != self._stream_id:
+                return False
+            if type(stream) is str:
+                stream, its_id = stream.encode(), its_id.encode()
+                names, data, about = (tuple(map(str.encode, each)) for each in (names, data, about))
             identity = identity_checksum(stream, its_id)
             found = event_checksums(identity, versions, names, event_versions, data, about, times)
             if tuple(found) != checksums:
                 return False
             decoders = map(self._decoders.__getitem__, zip(names, event_versions, strict=True))
             events = list(map(call, decoders, data))
-        except (StructError, TypeError, CorruptLog, *UNREADABLE):
+        except (StructError, TypeError, AttributeError, CorruptLog, *UNREADABLE):
             return False
         self._events += events
         self._times += times

@@ -198,9 +198,13 @@ class Reporter:
                 return events
 
     def recorded(self, lease: Lease, events: Sequence[Any], began: float) -> None:
-        """A report is in the log; it began at this time (``time.monotonic()``)."""
-        self._reported(lease.aggregate_id, events)
+        """A report is in the log; it began at this time (``time.monotonic()``). If the
+        observer raises an exception, the report counts all the same."""
         self.durations.add(time.monotonic() - began)
+        try:
+            self._reported(lease.aggregate_id, events)
+        except Exception as fault:
+            self._trouble(as_planfold_error(fault, about="the observer: "))
 
     def _command(
         self, lease: Lease, event: ExecutorEvent, began_at: float
