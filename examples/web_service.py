@@ -7,7 +7,8 @@
     curl -d '{"answer": "yes"}' localhost:8000/orders/order-1/confirm
 
 The service chooses the tasks and clients send only data: it has no ``shell``, and text of a client
-never becomes a plan. The example has no authentication. PLANFOLD_DB names the database.
+never becomes a plan. It is in parameters, so an item called "$5 voucher" refers to no task. The
+example has no authentication. PLANFOLD_DB names the database.
 """
 
 from collections.abc import AsyncGenerator
@@ -20,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import planfold
-from planfold import PlanDraft, TaskContext, TaskDraft
+from planfold import Parameter, PlanDraft, TaskContext, TaskDraft
 from planfold.executor import Executors
 
 PRICES = {"book": 12.5, "pen": 1.25}
@@ -52,36 +53,37 @@ async def charge(amount: float, confirmed: str, context: TaskContext) -> str:
     return f"charged {amount:.2f} under the key {context.idempotency_key}"
 
 
-def plan_for(order: Order) -> PlanDraft:
-    return PlanDraft(
-        title=f"Order {order.id}",
-        tasks=[
-            TaskDraft(
-                label="price",
-                description="Price it",
-                tool="price",
-                arguments={"item": order.item, "quantity": order.quantity},
-            ),
-            TaskDraft(
-                label="confirm",
-                description=f"Order {order.quantity} of {order.item}?",
-                choices=["yes", "no"],
-                depends_on=["price"],
-            ),
-            TaskDraft(
-                label="charge",
-                description="Charge it",
-                tool="charge",
-                arguments={"amount": "$price", "confirmed": "$confirm"},
-            ),
-        ],
-    )
+PLAN = PlanDraft(
+    title="Order $params.id",
+    params={"id": Parameter(), "item": Parameter(), "quantity": Parameter(type="integer")},
+    tasks=[
+        TaskDraft(
+            label="price",
+            description="Price it",
+            tool="price",
+            arguments={"item": "$params.item", "quantity": "$params.quantity"},
+        ),
+        TaskDraft(
+            label="confirm",
+            description="Order $params.quantity of $params.item?",
+            choices=["yes", "no"],
+            depends_on=["price"],
+        ),
+        TaskDraft(
+            label="charge",
+            description="Charge it",
+            tool="charge",
+            arguments={"amount": "$price", "confirmed": "$confirm"},
+        ),
+    ],
+)
 
 
 async def create(request: Request) -> JSONResponse:
     order = msgspec.json.decode(await request.body(), type=Order)
     plans: planfold.App = request.state.plans
-    plan_id = await plans.submit(plan_for(order), plan_id=order.id, approved_by="web service")
+    params = msgspec.to_builtins(order)
+    plan_id = await plans.submit(PLAN, plan_id=order.id, params=params, approved_by="web service")
     return JSONResponse({"id": plan_id}, 202)  # recorded, not finished
 
 

@@ -329,7 +329,10 @@ async def open_app(
     clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[App]:
     """Open a database (``sqlite:///path``, ``sqlite:///:memory:``,
-    ``postgresql://user:password@host/database``) with the built-in executors.
+    ``postgresql://user:password@host/database``) with the built-in executors. The settings come
+    from ``planfold.toml`` in the current folder, and so does the database where none is given
+    (``PLANFOLD_DB`` wins); :class:`Settings` instead of an address replace all of them. Without
+    ``create`` the database must exist.
 
     ``tools`` are tools and templates, modules that hold them, or module names; ``models`` finds
     language models by name, as in settings, instead of the vendors' libraries (it raises

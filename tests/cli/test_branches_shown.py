@@ -59,5 +59,6 @@ def test_views_say_what_ran_and_what_was_not_needed(plan: str) -> None:
     assert "task clean was not needed: its condition is false: int($disk.stdout)" in called(
         "why", view["id"], "2"
     )
+    assert "task clean" not in called("why", view["id"])  # it holds nothing up
     assert "its condition is false" in called("log")
     assert "as recorded" in called("replay")

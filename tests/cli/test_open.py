@@ -88,9 +88,12 @@ def test_it_starts_the_service_once_and_prints_an_address(service: str, tmp_path
     deadline = time.monotonic() + PATIENCE_S
     while Path(f"/proc/{runtime.pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    third = opened(service, tmp_path)
+    third = opened(service, tmp_path, "--no-worker")
     assert "started planfold serve" in third.stderr, third.stderr
     assert exchange(third.stdout) == 201
+    watched = read_runtime_file(runtime_path(service))
+    assert isinstance(watched, RuntimeFile)
+    assert b"--no-worker" in Path(f"/proc/{watched.pid}/cmdline").read_bytes()
 
 
 def test_a_browser_is_signed_in_by_a_file_that_only_its_user_reads(

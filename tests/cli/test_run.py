@@ -332,6 +332,20 @@ def test_a_recorded_plan_says_which_workers_run_it() -> None:
     assert "A worker that serves its routes runs it:" in out
 
 
+def test_a_question_that_shows_no_result_is_pointed_out() -> None:
+    text = (
+        "1. Run `echo 5` {#cost}\n2. Pay $cost.stdout for it, $item or $9?\n"
+        "3. Is $1 enough?\n4. Is it?\n5. Note $cost.stdout"
+    )
+    for command in ("plan", "run"):
+        warned = [line for line in call(command, text).stderr.splitlines() if "shows" in line]
+        assert warned == [
+            f"planfold: task {number} shows {reference} to a person as it is written here, not "
+            "the value; a tool that asks (context.ask) can show it"
+            for number, reference in ((2, "$cost.stdout"), (3, "$1"))
+        ]
+
+
 def test_a_command_with_the_name_of_a_tool_is_pointed_out() -> None:
     Path("words.py").write_text(
         "import planfold\n\n@planfold.tool\ndef count_words(text: str) -> int:\n"

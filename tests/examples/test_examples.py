@@ -275,3 +275,7 @@ def test_the_web_service_refuses_what_is_wrong(tmp_path: Path) -> None:
         assert ask(f"{url}/orders/order-1/confirm", {"answer": "maybe"})[0] == 409
         assert ask(f"{url}/orders", {**ORDER, "id": "order-2", "item": "car"})[0] == 202
         assert "no item 'car'" in wait_for(f"{url}/orders/order-2", "failed")["results"]["price"]
+        for number, item in enumerate(("a $5 voucher", "$confirm", "$params.id"), 3):
+            assert ask(f"{url}/orders", {"id": f"order-{number}", "item": item})[0] == 202
+            results = wait_for(f"{url}/orders/order-{number}", "failed")["results"]
+            assert f"no item '{item}'" in results["price"]

@@ -246,8 +246,16 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
     ),
     ([PLAN_OF_THREE], c.HandleExecutorEvent(3, c.ClarificationProvided("a", "Ada"))),
     ([PLAN_OF_THREE], c.RevisePlan((work(4),))),
+    (
+        [PLAN_OF_THREE, c.HandleExecutorEvent(1, c.TaskFailed("no"))],
+        c.RevisePlan((work(4),), "Ada", (1,)),
+    ),
     ([PLAN_OF_A_WAIT], c.RegisterWait(1, 1)),
     ([PLAN_OF_A_PLAN], c.RegisterWait(1, 1, "p.1")),
+    (
+        [PLAN_OF_A_PLAN, c.RegisterWait(1, 1, "p.1"), c.CancelPlan()],
+        c.RegisterWait(1, 1, "p.1", stop=True),
+    ),
     ([], SUB_PLAN),
     ([SUB_PLAN], c.ContinueSubPlan(2)),
     ([SUB_PLAN, c.HandleExecutorEvent(1, c.TaskCompleted())], c.ConfirmEnd(1)),
@@ -257,10 +265,15 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
     ([PLAN_OF_THREE], c.CancelPlan("too late")),
     ([PLAN_OF_THREE], c.CompactContext("so far so good")),
     ([], msgspec.structs.replace(PLAN_OF_THREE, pause_before=(2, 3))),
-    ([], msgspec.structs.replace(PLAN_OF_THREE, tags=("a", "b"))),
-    ([PLAN_OF_THREE], c.TagPlan(("a", "b"), (), "Ada")),
+    ([], msgspec.structs.replace(PLAN_OF_THREE, tags=("a", "b"), goal="a release")),
+    ([], msgspec.structs.replace(PLAN_OF_THREE, occurrence="2026-12-01T09:00:00Z")),
+    (
+        [msgspec.structs.replace(PLAN_OF_THREE, tags=("c",))],
+        c.TagPlan(("a", "b"), ("c",), "Ada"),
+    ),
     ([PLAN_OF_THREE], c.PausePlan((2,), "lunch", "Ada")),
     ([PLAN_OF_THREE, c.PausePlan()], c.UnpausePlan((), "Ada")),
+    ([PLAN_OF_THREE, c.PausePlan((2,))], c.UnpausePlan((2,), "Ada")),
     ([PLAN_OF_THREE], c.SkipTask(2, "not today", "Ada")),
     ([PLAN_OF_THREE], c.CompleteTask(2, {"id": 7}, "did it", "Ada")),
     (
@@ -278,6 +291,15 @@ ASKED: list[tuple[list[c.Command], c.Command]] = [
 def test_the_table_has_every_command() -> None:
     asked = {type(command) for _, command in ASKED} | NO_TRACE | SENT_BY_THE_DISPATCHER
     assert asked | {c.ForkPlan} == set(get_args(c.Command)), "add it to ASKED, and to _asked"
+
+
+def test_the_table_sets_every_field() -> None:
+    for kind in {type(command) for _, command in ASKED} - {c.HandleExecutorEvent}:
+        examples = [command for _, command in ASKED if type(command) is kind]
+        for field in msgspec.structs.fields(kind):
+            assert any(getattr(each, field.name) != field.default for each in examples), (
+                f"give a {kind.__name__} in ASKED a value for {field.name}, and add it to _asked"
+            )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from plan_builders import answer, done, failed, initialize, work
 from test_planner_machine import PlannerMachine
+from test_replay import ASKED
 
+from planfold.errors import CommandRejected, NotFound
 from planfold.eventstore.envelope import Envelope
 from planfold.handler import Metadata
 from planfold.planner.commands import (
@@ -218,3 +221,17 @@ def test_an_attempt_of_a_task_that_was_undone_and_ran_again_has_not_failed() -> 
         for task_id in (1, 3, 4)
     }
     assert found == {1: [False, False], 3: [True], 4: [True, False]}
+
+
+@pytest.mark.parametrize(
+    "command", [command for _, command in ASKED], ids=lambda c: type(c).__name__
+)
+def test_a_plan_lasts_until_its_end_whatever_is_decided_later(command: Command) -> None:
+    """Unless it is planned again."""
+    begin = initialize(work(1), approved_by="me")
+    ended = [(0.0, begin), (0.0, Continue()), (1.0, done(1)), (1.0, Continue())]
+    assert played(*ended).state.outcome == "completed"
+    lasted = played(*ended).now
+    with suppress(CommandRejected, NotFound):  # most are
+        timeline = played(*ended, (100.0, command))
+        assert timeline.now == lasted or timeline.state.outcome is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -96,8 +97,24 @@ FOLLOW = {  # what the dispatcher and workers send themselves
 }
 
 
+NAMED = {"task_id": "task", "task_ids": "before", "answer": "text"}
+MADE = {  # fields that the method makes of its arguments, of the plan and of its history
+    commands.Initialize: {"title", "tasks", "goal", "parent", "occurrence"},
+    commands.HandleExecutorEvent: {"event", "attempt", "now", "jitter", "epoch"},
+    commands.RevisePlan: {"tasks", "superseded"},
+    commands.ForkPlan: {"origin", "version", "tasks", "kept", "happened", "checksum", "undone"},
+}
+
+
 def test_every_command_of_a_person_has_a_method() -> None:
     assert set(get_args(commands.Command)) == METHODS.keys() | FOLLOW
+
+
+@pytest.mark.parametrize("command", METHODS, ids=lambda command: command.__name__)
+def test_every_field_of_a_command_is_an_argument_of_its_method(command: Any) -> None:
+    fields = {NAMED.get(name, name) for name in command.__struct_fields__}
+    missing = fields - MADE.get(command, set()) - signature(METHODS[command]).parameters.keys()
+    assert not missing, "add it to the method of App, the request, the client and the command line"
 
 
 async def test_the_decisions_about_one_plan(each_database: str) -> None:

@@ -29,7 +29,7 @@ async def test_a_run_is_logged_fact_by_fact(
 
     @planfold.tool(effect="safe")
     def broken() -> None:
-        raise ValueError("it is broken")
+        raise ValueError("it is broken\x1b[2J")
 
     with caplog.at_level(logging.INFO, "planfold"):
         async with planfold.open_app(each_database, tools=[build, broken]) as app:
@@ -48,6 +48,8 @@ async def test_a_run_is_logged_fact_by_fact(
     assert {(r.plan_id, r.correlation_id) for r in found} == {(PLAN_ID, PLAN_ID)}
     assert "it is broken" in found[-2].error
     assert found[3].getMessage() == "p task 1: TaskStatusUpdated completed"
+    failed = "p task 2: TaskStatusUpdated failed: ValueError: it is broken\\x1b[2J"
+    assert found[-2].getMessage() == failed  # without its traceback, which is in the field
     assert "secret" not in str([vars(record) for record in found])
 
 
@@ -68,6 +70,8 @@ async def test_what_time_brings_about_is_logged(
             retry = RetryPolicy(attempts=2, base=0.001)
             await submit(app, task("flaky", retry=retry))
             await finish(app)
+    said = [record.getMessage() for record in caplog.records]
+    assert "p task 1: RetryScheduled: OSError: not now" in said
     assert [(level, event) for level, event, *_ in records(caplog)][3:] == [
         ("WARNING", "RetryScheduled"),
         ("INFO", "TaskDispatched"),

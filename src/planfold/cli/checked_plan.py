@@ -26,7 +26,7 @@ class CheckedPlan(NamedTuple):
 
 def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -> CheckedPlan:
     """Read and check a plan from the command line. Raises InvalidPlan and ConfigurationError."""
-    from planfold.cli.preview import tool_warnings
+    from planfold.cli.preview import question_warnings, tool_warnings
     from planfold.cli.sources import read_plan_file, read_source
     from planfold.drafting.compiler import compile_plan
     from planfold.drafting.files import decoded_plan
@@ -40,7 +40,8 @@ def checked_plan(source: str, params: Mapping[str, str], executors: Executors) -
     templates = executors.templates
     draft, values = drafted(plan, params, toolbox, templates, source=name, read=read_plan_file)
     tasks = compile_plan(draft, toolbox)
-    for warning in tool_warnings(tasks, [tool.name for tool in toolbox]):
+    names = [tool.name for tool in toolbox]
+    for warning in (*tool_warnings(tasks, names), *question_warnings(tasks)):
         click.echo(f"planfold: {warning}", err=True)
     config = PlannerConfig(undo=draft.undo or "ask")
     begin = Initialize(draft.title, tasks, draft.goal, config, tags=tuple(draft.tags))

@@ -71,6 +71,20 @@ def _word(text: str) -> str:
     return f'"{inner}"'
 
 
+def question_warnings(specs: Iterable[TaskSpec]) -> list[str]:
+    """Questions that refer to results, which are not filled in there."""
+    specs = list(specs)
+    tasks = {name for spec in specs for name in (str(spec.id), spec.label)}
+    return [
+        f"task {spec.id} shows {clean(reference.text)} to a person as it is written here, not the "
+        "value; a tool that asks (context.ask) can show it"
+        for spec in specs
+        if spec.kind is NodeKind.Clarification
+        for reference, _, _ in references_in(spec.description)
+        if reference.target in tasks
+    ]
+
+
 def tool_warnings(specs: Iterable[TaskSpec], tools: Collection[str]) -> list[str]:
     """Commands that begin with the name of a tool: a text was perhaps meant to call it."""
     return [

@@ -104,7 +104,7 @@ def explain(
     if task_id is None:
         tasks = _open_tasks(state, LOOKED_AT if isinstance(timeline, Present) else None)
         left_out = sum(state.schedule.counts[s] for s in _NOT_COMPLETED) - len(tasks)
-        tasks = [task for task in tasks if not task.superseded]
+        tasks = [task for task in tasks if not (task.superseded or task.not_needed)]
         tasks = [task for task in tasks if not _waits_for_parents(state, task)]
         found = merged([r for task in tasks for r in _all_reasons(timeline, look, task, now)])
         found += undone(state)

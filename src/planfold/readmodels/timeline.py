@@ -17,13 +17,10 @@ from planfold.eventstore.envelope import Envelope
 from planfold.planner.cancellation import blocking_parent
 from planfold.planner.events import (
     CancelRequested,
-    CheckpointNamed,
     ClarificationRequested,
-    EndReported,
     PlanForked,
     PlanPaused,
     PlanRevised,
-    PlanTagged,
     PlanUnpaused,
     RetryScheduled,
     StepRecorded,
@@ -114,9 +111,10 @@ class Timeline:
         """Advance by one event; returns the spans that it closed, also those that took no time.
         Raises CorruptLog."""
         event, state = envelope.event, self.state
+        ended = state.outcome is not None and not isinstance(event, PlanForked)
         self.fold.apply(envelope)
-        if isinstance(event, CheckpointNamed | EndReported | PlanTagged):
-            return []  # also of a plan that ended long ago
+        if ended and state.outcome is not None:
+            return []  # a tag, more budget: the plan ended before
         self.now = max(self.now, envelope.recorded_at)
         if isinstance(event, _QUIET) and getattr(event, "status", RUNS) is RUNS:
             return []

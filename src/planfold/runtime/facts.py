@@ -20,6 +20,7 @@ from planfold.planner.events import (
 )
 from planfold.planner.items import id_text
 from planfold.planner.tasks import TaskStatus
+from planfold.printable import printable
 from planfold.runtime.aggregate import PLAN
 from planfold.runtime.commit import Commit
 
@@ -62,6 +63,8 @@ def _message(plan_id: str, event: Any) -> tuple[Any, ...]:
     name, task_id = type(event).__name__, getattr(event, "task_id", None)
     status = getattr(event, "status", None) or getattr(event, "outcome", None)
     what = f"{name} {status}" if status else name
+    if isinstance(event, _FAILURES) and event.error:
+        what += ": " + printable(event.error.partition("\n")[0])
     if task_id is None:
         return "%s: %s", plan_id, what
     return "%s task %s: %s", plan_id, id_text(task_id), what

@@ -83,8 +83,9 @@ async def run_tool(
 ) -> ToolRun:
     """Run one attempt, as a worker would, and return how it went.
 
-    ``task`` is what the context shows, such as a later attempt of a task; by default the first
-    attempt of a task that calls the tool. ``arguments`` go through JSON first, as in a plan.
+    ``task`` is what the context shows, such as a later attempt, ``Task(spec=TaskSpec(...),
+    attempt=2)`` of :mod:`planfold.types` and :mod:`planfold.commands`; by default the first attempt
+    of a task that calls the tool. ``arguments`` go through JSON first, as in a plan.
     ``steps`` are those that earlier attempts recorded. Files belong in ``workspace``, by default a
     folder that is removed afterwards; long output goes to its subfolder ``.planfold``. The attempt
     is asked to stop once ``cancel_when`` is set. ``plan`` is what the context shows of the plan.

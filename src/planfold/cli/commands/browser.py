@@ -29,14 +29,16 @@ _REDIRECT = """<!doctype html><meta charset="utf-8"><title>planfold</title>
 @command("open")
 @click.argument("plan_id", required=False, metavar="[ID]")
 @click.option("--no-browser", is_flag=True, help="Print the address instead.")
+@click.option("--no-worker", is_flag=True, help="A service that is started runs no tasks.")
 @tools_option
 def open_command(
-    plan_id: str | None, no_browser: bool, tools: tuple[str, ...], db: str | None
+    plan_id: str | None, no_browser: bool, no_worker: bool, tools: tuple[str, ...], db: str | None
 ) -> int:
     """Open the page, or the page of one plan, in a browser that is then signed in.
 
-    If no service runs for this database, it starts one, which also runs tasks, until it is
-    stopped. Without a browser the address is printed. It signs one browser in, within 60 s.
+    If no service runs for this database, it starts one, which runs until it is stopped. Unless
+    --no-worker is given it also runs tasks, with the environment of this command. Without a
+    browser the address is printed. It signs one browser in, within 60 s.
 
     \b
     planfold open
@@ -46,12 +48,14 @@ def open_command(
 
     settings = settings_for(db)
     browser = None if no_browser else _browser()
-    return run_async(_open(settings, tools, plan_id, browser))
+    options = [word for module in tools for word in ("--tools", module)]
+    options += ["--no-worker"] * no_worker
+    return run_async(_open(settings, options, plan_id, browser))
 
 
 async def _open(
     settings: Settings,
-    tools: tuple[str, ...],
+    options: list[str],
     plan_id: str | None,
     browser: webbrowser.BaseBrowser | None,
 ) -> int:
@@ -62,7 +66,7 @@ async def _open(
 
     async with open_app(settings, load=False) as app:
         path = f"/plans/{quote(await find_plan(app, plan_id), safe='')}" if plan_id else "/"
-        runtime = _running(settings) or _started(settings, tools)
+        runtime = _running(settings) or _started(settings, options)
         url = f"{runtime.address}{path}#launch={await _launch_code(app, runtime)}"
         if browser is not None and await _signed_in(app, browser, url, settings):
             say(f"opened {runtime.address}{path}")
@@ -173,7 +177,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _started(settings: Settings, tools: tuple[str, ...]) -> RuntimeFile:
+def _started(settings: Settings, options: list[str]) -> RuntimeFile:
     """Start the service, at the usual port or, where that is taken, at another one. Raises
     ConfigurationError."""
     from planfold.errors import ConfigurationError
@@ -182,7 +186,7 @@ def _started(settings: Settings, tools: tuple[str, ...]) -> RuntimeFile:
     path = runtime_path(settings.database)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = path.with_name(f"{path.name}.log")
-    found = _start(settings, tools, log, PORT) or _start(settings, tools, log, 0)
+    found = _start(settings, options, log, PORT) or _start(settings, options, log, 0)
     if found is None:
         said = log.read_text(encoding="utf-8", errors="replace").strip()[-2_000:]
         said = said.removeprefix("planfold: ")
@@ -191,7 +195,7 @@ def _started(settings: Settings, tools: tuple[str, ...]) -> RuntimeFile:
     return found
 
 
-def _start(settings: Settings, tools: tuple[str, ...], log: Path, port: int) -> RuntimeFile | None:
+def _start(settings: Settings, options: list[str], log: Path, port: int) -> RuntimeFile | None:
     """Start a process in a session of its own, and wait until it answers; None where it ends."""
     import os
     import subprocess
@@ -200,9 +204,7 @@ def _start(settings: Settings, tools: tuple[str, ...], log: Path, port: int) -> 
 
     from planfold.service.runtime_file import read_runtime_file, runtime_path
 
-    words = [sys.executable, "-m", "planfold", "serve", "--port", str(port)]
-    for module in tools:
-        words += ["--tools", module]
+    words = [sys.executable, "-m", "planfold", "serve", "--port", str(port), *options]
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         process = subprocess.Popen(
             words,
