@@ -22,6 +22,7 @@ from planfold.eventstore.envelope import History
 from planfold.eventstore.port import Fence
 from planfold.handler import Enqueue, QueueChange, Settle
 from testbed.contracts.backend import CODEC, Counted, decision
+from testbed.patience import PATIENCE_S
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -133,6 +134,38 @@ async def test_a_database_of_schema_4_is_upgraded(
         await store.append(decision(Counted(5), stream=kind, at=4, fences=[fence]))
     assert (await store.load("a")).events == [Counted(n) for n in (1, 2, 3, 4)]
     await store.close()
+
+
+async def test_an_append_that_waits_for_the_migration_is_found_by_its_status(
+    empty_postgres_database: str, direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs the function of the former schema, after the migration."""
+
+    async def waiting(count: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while await direct.fetchval(waits) < count:  # noqa: ASYNC110 - a lock sets no event
+                await asyncio.sleep(0.01)
+
+    former = migrations()[:14]
+    with monkeypatch.context() as patched:
+        patched.setattr(migration_module, "migrations", lambda: former)
+        await open_and_close(empty_postgres_database)
+    await direct.execute(
+        "INSERT INTO planfold.streams (aggregate_id, stream_id, version, head, created_at, "
+        "updated_at, turn) VALUES ('a', 'plan', 1, '{\"status\":\"running\"}', 1, 1, 0)"
+    )
+    appending = await asyncpg.connect(empty_postgres_database)
+    async with direct.transaction():
+        await direct.execute("SELECT FROM planfold.streams")
+        opening = asyncio.ensure_future(open_and_close(empty_postgres_database))
+        await waiting(1)
+        head = 'UPDATE planfold.streams SET head = \'{"status":"completed"}\''
+        append = asyncio.ensure_future(appending.execute(head))
+        await waiting(2)
+    await asyncio.gather(opening, append)
+    assert await direct.fetchval("SELECT status FROM planfold.streams") == "completed"
+    await appending.close()
 
 
 async def test_a_migration_that_fails_leaves_what_was_there(

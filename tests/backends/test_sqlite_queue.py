@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -118,6 +119,27 @@ async def test_where_locks_cannot_be_had_leases_decide(tmp_path: Path) -> None:
     assert await stores[1].queue.claim("you", 1)
     for store in stores:
         await store.close()
+
+
+async def test_a_worker_that_does_not_wait_for_its_end_to_be_recorded_is_dead(
+    tmp_path: Path,
+) -> None:
+    """Another process holds the lock of the database for longer than the worker waits."""
+    path = str(tmp_path / "plans.db")
+    mine, others = [SqliteStore.open(path, CODEC) for _ in range(2)]
+    await mine.queue.enter(WorkerRecord("me"))
+    await mine.append(dispatch(1))
+    assert await mine.queue.claim("me", 1)
+    blocker = apsw.Connection(path)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(mine.queue.leave("me"), 0.01)
+    assert await others.queue.dead(["me"]) == {"me"}
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await mine.close()  # after its last commit
+    assert await others.queue.claim("you", 1)
+    await others.close()
 
 
 # --- indexes -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from planfold.runtime import mailbox as mailbox_module
 from planfold.runtime.aggregate import Aggregate
 from planfold.runtime.commit import Commit
 from planfold.runtime.dispatcher import Dispatcher
+from planfold.runtime.letter import Letter
 from planfold.runtime.mailbox import Mailbox
 from testbed.patience import PATIENCE_S
 
@@ -200,6 +201,34 @@ async def test_a_look_waits_for_what_is_being_committed(bench: Bench) -> None:
     await asyncio.sleep(0)
     assert await bench.total() == 1
     assert await sent == [Added(1)]
+
+
+@pytest.mark.parametrize("now", [True, False])
+async def test_a_look_sees_nothing_that_is_decided_while_it_wakes(bench: Bench, now: bool) -> None:
+    """A report comes, or the turn of another stream, between a commit and the reader of it."""
+    loop, gate, append = asyncio.get_running_loop(), asyncio.Event(), bench.store.append
+    letter, other = (Letter(Add(2), answer=loop.create_future()) for _ in range(2))
+
+    async def late(decision: Append) -> int:
+        await gate.wait()
+        return await append(decision)
+
+    def committed(_: Commit) -> None:
+        bench.here._on_commit = None
+        bench.store.append = lambda one: asyncio.ensure_future(late(one))  # type: ignore[method-assign]
+        if now:
+            loop.call_soon(partial(bench.here.post, TALLY, "t", letter, now=True))
+        else:
+            bench.here.post(TALLY, "t", letter)
+            bench.here.post(OTHER, "o", other)
+
+    bench.here._on_commit = committed
+    sent = asyncio.ensure_future(bench.add(1))
+    await asyncio.sleep(0)
+    assert await bench.total() == 1
+    gate.set()
+    assert await asyncio.gather(sent, letter.answer) == [[Added(1)], [Added(2)]]
+    assert await bench.total() == 3
 
 
 async def test_streams_that_come_in_all_the_time_keep_no_answer_back(bench: Bench) -> None:

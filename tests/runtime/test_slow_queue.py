@@ -88,6 +88,48 @@ async def test_no_more_runs_at_once_than_concurrency_allows(
     assert (most, len(begun)) == (2, 8)
 
 
+async def test_what_was_claimed_waits_for_no_long_task_while_another_worker_is_free(
+    database: str, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    """A commit takes the last free place while a claim for it is running."""
+    monkeypatch.setattr(leases_module, "EVERY_S", 0.05)
+    ran, gate = [], asyncio.Event()
+
+    @planfold.tool(effect="safe")
+    async def long() -> None:
+        ran.append("long")
+        await gate.wait()
+
+    @planfold.tool(effect="safe")
+    async def short() -> None:
+        ran.append("short")
+
+    async with (
+        planfold.open_app(database, tools=[long, short]) as app,
+        planfold.open_app(database, tools=[short]) as other,
+    ):
+        await submit(app, task("short"), plan_id="waiting")
+        claim, asked, answer = app.store.queue.claim, asyncio.Event(), asyncio.Event()
+
+        async def slow(*args: Any, **options: Any) -> Any:
+            leases = await claim(*args, **options)
+            asked.set()
+            await answer.wait()
+            return leases
+
+        monkeypatch.setattr(app.store.queue, "claim", slow)
+        async with app.worker(concurrency=1):
+            await asked.wait()
+            await submit(app, task("long"))
+            await until(lambda: ran)
+            answer.set()
+            async with other.worker():
+                assert (await other.result("waiting")).status is PlanStatus.Completed
+            assert ran == ["long", "short"]
+            gate.set()
+            await app.result(PLAN_ID)
+
+
 async def test_what_was_claimed_and_did_not_begin_is_given_back_as_not_started(
     database: str, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:

@@ -453,9 +453,14 @@ async def test_a_worker_that_stops_saves_the_state_of_plans_that_have_not_ended(
 
 
 async def test_what_a_tool_sets_in_its_context_is_not_seen_by_the_next_one(database: str) -> None:
-    """Nor by one of another plan, which is dispatched in the same turn of the event loop."""
+    """Nor by one of another plan, which is dispatched in the same turn of the event loop, nor by
+    the observer. What the sender of a plan sets is not seen either."""
     mark: ContextVar[str] = ContextVar("mark", default="unset")
-    seen = []
+    seen, observed = [], set[str]()
+
+    class Watching(Unobserved):
+        def reported(self, aggregate_id: str, events: object) -> None:
+            observed.add(mark.get())
 
     @planfold.tool(effect="safe")
     async def marks() -> None:
@@ -463,12 +468,14 @@ async def test_what_a_tool_sets_in_its_context_is_not_seen_by_the_next_one(datab
         mark.set("set")
 
     mark.set("of the program")
-    async with planfold.open_app(database, tools=[marks]) as app, app.worker():
+    async with planfold.open_app(database, tools=[marks]) as app, app.worker(observer=Watching()):
+        mark.set("of a sender")
         ids = [f"plan-{n}" for n in range(3)]
         for plan_id in ids:
             await submit(app, task("marks"), task("marks", depends_on=[1]), plan_id=plan_id)
         await asyncio.gather(*(app.result(plan_id) for plan_id in ids))
     assert seen == ["of the program"] * 6
+    assert observed == {"of the program"}
 
 
 async def test_a_report_that_fails_at_once_is_tried_again_and_its_task_does_not_run_again(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from planfold.eventstore.envelope import Envelope
@@ -70,7 +70,7 @@ class Runs:
             case TaskStatusUpdated():
                 self._check_report(stream, envelope)
             case TasksReset(task_ids, reason):
-                self._consent(stream, _consented(stream.state, task_ids, reason))
+                self._consent(stream, _consented(stream, task_ids, reason))
             case ClarificationReceived(task_id, leads_to="resume"):
                 self._consent(stream, [task_id])
 
@@ -120,7 +120,7 @@ class Runs:
             )
 
     @staticmethod
-    def _consent(plan: PlanRecord, task_ids: Sequence[int]) -> None:
+    def _consent(plan: PlanRecord, task_ids: Iterable[int]) -> None:
         for task_id in task_ids:
             plan.consents[task_id] = plan.consents.get(task_id, 0) + 1
 
@@ -202,14 +202,18 @@ def _result(state: PlannerState, task_id: int) -> Any:
     return task.result if task.status is TaskStatus.Completed else None
 
 
-def _consented(state: PlannerState, task_ids: Sequence[int], reason: str) -> list[int]:
-    """The tasks that may run again. A retry, also of a handler, is not about what has completed; a
-    map that is planned again for another reason has its items again."""
-    known = [state.tasks[i] for i in task_ids if i in state.tasks]
+def _consented(plan: PlanRecord, task_ids: Sequence[int], reason: str) -> set[int]:
+    """The tasks that may run again. A retry, also of a handler, is not about what has completed. A
+    map that is planned again for another reason, or had no list yet, has its items again: those
+    that it had, and those that acted in the origin of a fork."""
+    again = [plan.state.tasks[i] for i in task_ids if i in plan.state.tasks]
+    maps = again
     if reason in ("retry", "handler"):
-        return [task.id for task in known if task.status is not TaskStatus.Completed]
-    items = [item_id(t.id, place) for t in known for place in range(len(t.elements or ()))]
-    return [*task_ids, *items]
+        again = [task for task in again if task.status is not TaskStatus.Completed]
+        maps = [task for task in again if task.elements is None]
+    items = {item_id(t.id, place) for t in maps for place in range(len(t.elements or ()))}
+    items |= {i for i in plan.inherited if map_of(i) in {t.id for t in maps}}
+    return {*(task.id for task in again), *items}
 
 
 def _may_repeat(plan: PlanRecord, task_id: int) -> bool:

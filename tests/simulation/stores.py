@@ -197,7 +197,7 @@ class Failing:
         async def call(*args: Any, **rest: Any) -> Any:
             try:
                 return await self._line.call(name, lambda: method(*args, **rest))
-            except Exception:
+            except BaseException:  # also where its caller waits no longer
                 if name == "leave":  # the lock of a worker that has ended is free in any case
                     self._inner._liveness.leave(args[0], holds=True)
                 raise

@@ -252,8 +252,9 @@ class Dispatcher:
     def _rest(self, mailbox: Mailbox) -> None:
         if mailbox.deciding:
             return
-        if (mailbox.held or mailbox.unlock) and mailbox.durable:
-            mailbox.rest()
+        if (mailbox.held or mailbox.unlock) and mailbox.durable and not mailbox.rest():
+            asyncio.get_running_loop().call_soon(self._rest, mailbox)
+            return
         if mailbox.waiting:
             self._schedule(mailbox)
         elif mailbox.handler is not None and not mailbox.version:

@@ -60,6 +60,7 @@ class Leases:
         self._ending: set[Attempt] = set()  # over, but not yet reported or released
         self._ended: set[Reserved] = set()  # since the queue was last asked
         self._surplus: deque[Lease] = deque()  # claimed, but commits took their places first
+        self._surplus_until = 0.0  # loop time; then another worker may be free
         self._barred: set[str] = set()  # plans that cannot be worked on here
         self._entered = self._doubt = False
         self._full = False  # the last claim left tasks behind
@@ -203,6 +204,7 @@ class Leases:
         slots.waiting = self._full
         slots.bound(half if self._full else None)
         self._surplus.extend(leases)
+        self._surplus_until = asyncio.get_running_loop().time() + EVERY_S
         self._begin_surplus()
         self._opens_in = EVERY_S if self._full else await self._queue.opens_in() or EVERY_S
 
@@ -250,11 +252,12 @@ class Leases:
         }
 
     def _begin_surplus(self) -> None:
-        if self._surplus and not self._slots.open:
-            self._surplus.clear()  # the next comparison gives it back
-            self._doubt = True
         while self._surplus and self._slots.open and self._slots.free > 0:
             self._begin(self._surplus.popleft())
+        late = asyncio.get_running_loop().time() >= self._surplus_until
+        if self._surplus and (late or not self._slots.open):
+            self._surplus.clear()  # the next comparison gives it back
+            self._doubt = True
 
     def _begin(self, lease: Lease, basis: Basis = LOG) -> None:
         if not self._slots.open:

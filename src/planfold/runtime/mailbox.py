@@ -181,16 +181,18 @@ class Mailbox:
                 return await self._load(store)
         return handler
 
-    def rest(self) -> None:
+    def rest(self) -> bool:
         """No decision is in progress any more: everything is committed or was given up. Release the
-        lock of the stream, and wake readers."""
+        lock of the stream, and wake readers. Returns whether there are none: else nothing may be
+        decided before they have looked, in the next turn of the event loop."""
         unlock, self.unlock = self.unlock, None
         if unlock is not None:
             unlock()
-        self.held = False
         rested, self._rested = self._rested, None
+        self.held = rested is not None
         if rested is not None:
             rested.set()
+        return not self.held
 
     async def _refresh(self, store: EventStore) -> Handler[Any, Any]:
         assert self.handler is not None

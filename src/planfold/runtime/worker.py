@@ -10,8 +10,9 @@ import os
 import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from planfold.errors import PlanfoldError
 from planfold.eventstore.port import EventStore
@@ -74,8 +75,8 @@ class Worker:
         workspace = workspace or Path.cwd()
         served = executors.routes() if routes is None else frozenset(routes)
         self._slots = Slots(self.owner, concurrency, plan_id=plan_id, routes=served)
-        reported = self._observer.reported
-        self._reporter = Reporter(store, dispatcher, self.owner, reported, self.trouble)
+        self._context = copy_context()  # of its program, without what attempts and callers set
+        self._reporter = Reporter(store, dispatcher, self.owner, self._reported, self.trouble)
         files = files_dir or workspace / ".planfold" / "files"
         runner = Runner(store, dispatcher, executors, self._reporter, workspace, files)
         self._leases = Leases(store, self._slots, runner, self._enter, self.trouble)
@@ -153,7 +154,10 @@ class Worker:
     def trouble(self, fault: PlanfoldError) -> None:
         """Something does not work here; it will be tried again."""
         self.fault = fault
-        self._observer.trouble(fault)
+        self._context.copy().run(self._observer.trouble, fault)
+
+    def _reported(self, aggregate_id: str, events: Sequence[Any]) -> None:
+        self._context.copy().run(self._observer.reported, aggregate_id, events)
 
     async def _enter(self) -> None:
         await self._store.queue.enter(self._record())

@@ -44,7 +44,10 @@ async def migrate(session: ServerConnection, address: Address, *, create: bool =
         if version == len(migrations()):
             return 0
         async with session.connection.transaction():
-            return await _apply(session, address)
+            applied = await _apply(session, address)
+        if version:
+            await _fill_heads(session)
+        return applied
     except Exception as fault:
         raise translate(fault, address) from fault
 
@@ -65,6 +68,14 @@ async def _apply(session: ServerConnection, address: Address) -> int:
     if version == 0:
         await session.rows("add_identity", secrets.token_hex(8))
     return len(steps) - version
+
+
+async def _fill_heads(session: ServerConnection) -> None:
+    """Appends that waited for the migration ran the functions of the former schema, which left the
+    columns of heads to the table."""
+    async with session.connection.transaction():
+        await session.connection.execute(SQL["lock_heads"])  # waits for these appends
+        await session.rows("fill_heads")
 
 
 async def _create_schema(session: ServerConnection, address: Address) -> None:

@@ -36,6 +36,14 @@ CREATE TABLE planfold.migrations (
 )
 -- name: schema_version
 SELECT coalesce(max(number), 0) FROM planfold.migrations
+-- name: lock_heads
+LOCK TABLE planfold.streams IN SHARE ROW EXCLUSIVE MODE
+-- name: fill_heads
+UPDATE planfold.streams s SET status = n.status, project = n.project, tags = n.tags
+FROM (SELECT aggregate_id, planfold.status_of(head) AS status, planfold.project_of(head) AS project,
+             planfold.tags_of(head) AS tags FROM planfold.streams) n
+WHERE n.aggregate_id = s.aggregate_id
+  AND (s.status, s.project, s.tags) IS DISTINCT FROM (n.status, n.project, n.tags)
 -- name: lock_schema
 SELECT pg_advisory_xact_lock(8101818972303123571)
 -- name: add_migration

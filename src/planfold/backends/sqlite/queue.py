@@ -54,10 +54,12 @@ class SqliteQueue:
     async def leave(self, owner: str) -> None:
         """See :meth:`TaskQueue.leave`."""
         holds = True
-        with suppress(PlanfoldError):
-            await self._writer.submit(lambda connection: self._release_all(connection, owner))
-            holds = False
-        self._liveness.leave(owner, holds=holds)
+        try:
+            with suppress(PlanfoldError):
+                await self._writer.submit(lambda connection: self._release_all(connection, owner))
+                holds = False
+        finally:  # also where the caller waits no longer: others must see that it has ended
+            self._liveness.leave(owner, holds=holds)
 
     async def workers(self) -> list[WorkerRecord]:
         """See :meth:`TaskQueue.workers`."""
