@@ -74,7 +74,7 @@ class ToldLater:
         self._answer.set_exception(fault)
 
     def _refused(self) -> None:
-        self._records.refused(self._aggregate, self._plan_id, self._command, self._since)
+        self._records.refused(self._aggregate, self._plan_id, self._command, self._since, {})
 
 
 class Process:
