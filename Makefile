@@ -23,7 +23,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3 python
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 
 # What a tracer changes: which modules are imported, and how deep the stack may be.
-UNMEASURED := -k "not imports_nothing_heavy and not needs_no_infrastructure and not deep_stack"
+UNMEASURED := -k "not imports_nothing_heavy and not needs_no_infrastructure and not deep_stack and not imports_only_what and not imports_what_it_needs"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-pythons test-llm check docs coverage bench eval soak release lock clean
