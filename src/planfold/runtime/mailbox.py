@@ -95,10 +95,8 @@ class Mailbox:
             self.handler, self.generation = None, UNKNOWN  # the command may begin a fork
         new, self._new = self._new, False
         if new and len(letters) == 1 and self._begins_with(letters[0]):
-            self.handler, self.generation = (
-                self.aggregate.handler(),
-                store.generation(self.aggregate_id),
-            )
+            self.handler = self.aggregate.handler()
+            self.generation = store.generation(self.aggregate_id)
             return letters, False
         if self.handler is None or self.alone or self.wary:  # the log says what others have written
             return letters, True

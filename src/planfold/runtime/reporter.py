@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
+from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.eventstore.queue import Lease
 from planfold.executors.executor import Outcome
@@ -210,7 +211,7 @@ class Reporter:
         self, lease: Lease, event: ExecutorEvent, began_at: float
     ) -> tuple[HandleExecutorEvent, Metadata]:
         """The report of ``event`` and where it comes from."""
-        now = round(self._store.clock(), 4)  # as the log holds times
+        now = clock_time(self._store.clock())
         jitter = int(random.random() * JITTERS) / JITTERS
         recorded = jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None
         origin = Metadata(
