@@ -245,8 +245,7 @@ async def test_a_client_that_hardly_reads_is_dropped_and_the_others_get_theirs(
         await until(lambda: served.service.streams.taken == 0)
         assert [each.data["version"] for each in got] == [1] * sent
         assert 0 < largest < 600_000  # of several MB that were sent
-        alone, beside = p99(delays[:ALONE]), p99(delays[ALONE:])
-        assert beside < 3 * alone + 0.1, f"{alone * 1e3:.0f} ms alone, {beside * 1e3:.0f} ms beside"
+        assert p99(delays[ALONE:]) < limits.write_s / 2  # they do not wait until it is dropped
 
 
 def p99(delays: list[float]) -> float:
