@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import subprocess
 import sys
 import textwrap
@@ -56,5 +57,6 @@ def test_a_snippet_runs(snippet: Snippet, tmp_path: Path, monkeypatch: pytest.Mo
     else:
         monkeypatch.chdir(tmp_path)
         main = types.ModuleType("__main__")
+        vars(main)["__builtins__"] = builtins
         monkeypatch.setitem(sys.modules, "__main__", main)
         types.FunctionType(compile(snippet.code, snippet.where, "exec"), vars(main))()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import types
 from pathlib import Path
@@ -83,7 +84,7 @@ async def test_an_example_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     program = compile(code, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    names: dict[str, Any] = {"__name__": "example"}
+    names: dict[str, Any] = {"__name__": "example", "__builtins__": builtins}
     running = types.FunctionType(program, names)()
     if inspect.iscoroutine(running):
         await running

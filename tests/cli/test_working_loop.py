@@ -15,7 +15,7 @@ FREEZES = """
 import gc
 from planfold.cli.own_worker import collector_frozen
 
-assert not gc.get_freeze_count()
+assert gc.get_freeze_count() < 1_000
 with collector_frozen():
     assert gc.get_freeze_count() > 1_000
     with collector_frozen():
