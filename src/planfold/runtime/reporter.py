@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from planfold.errors import ConfigurationError, CorruptLog, LeaseLost, PlanfoldError, Transient
-from planfold.eventstore.event_rows import clock_time
 from planfold.eventstore.port import EventStore, Fence
 from planfold.eventstore.queue import Lease
 from planfold.executors.executor import Outcome
@@ -211,7 +210,7 @@ class Reporter:
         self, lease: Lease, event: ExecutorEvent, began_at: float
     ) -> tuple[HandleExecutorEvent, Metadata]:
         """The report of ``event`` and where it comes from."""
-        now = clock_time(self._store.clock())
+        now = round(self._store.clock(), 4)  # as precise as the log holds times
         jitter = int(random.random() * JITTERS) / JITTERS
         recorded = jitter if isinstance(event, TaskFailed | OutcomeUnknown) else None
         origin = Metadata(
